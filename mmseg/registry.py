@@ -111,4 +111,6 @@ def check_arguments(entry: Callable[..., Any], args: dict[str, Any]) -> None:
         if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and n not in args
     ]
     if missing:
-        raise UserError(f"{label} needs {', '.join(f'`{n}`' for n in missing)}, which the config does not give")
+        raise UserError(
+            f"{label} needs {', '.join(f'`{n}`' for n in missing)}, which the config does not give"
+        )

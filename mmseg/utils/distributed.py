@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import os
+import re
 
 import torch
 import torch.distributed as dist
+
+from mmseg.utils.errors import UserError
 
 
 def get_rank() -> int:
@@ -25,7 +29,9 @@ def get_device(gpu_id: int | None = None) -> torch.device:
         gpu_id: The CUDA device to use; by default this process's ``LOCAL_RANK``.
     """
     if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) if gpu_id is None else gpu_id)
+        if gpu_id is None:  # a task that sees one GPU only, whatever its rank, calls it 0
+            gpu_id = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+        return torch.device("cuda", gpu_id)
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
@@ -35,3 +41,64 @@ def barrier() -> None:
     """Wait for every rank; nothing outside distributed runs."""
     if get_world_size() > 1:
         dist.barrier()
+
+
+def init_dist(launcher: str, backend: str | None = None, timeout_s: float | None = None) -> None:
+    """Join the process group that ``launcher`` (``pytorch``, ``slurm``, ``mpi``) describes.
+
+    Args:
+        launcher: Which environment variables hold rank and world size. torchrun sets its own;
+            those of Slurm and MPI are translated.
+        backend: ``nccl``, ``gloo``, ...; where there is no GPU, gloo whatever is asked for.
+        timeout_s: Seconds after which a collective operation gives up; torch's default if None.
+
+    Raises:
+        UserError: the variables are missing.
+    """
+    if launcher == "slurm":
+        _translate(
+            {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}, launcher
+        )
+        os.environ.setdefault("MASTER_ADDR", _first_slurm_host(os.environ.get("SLURM_NODELIST", "127.0.0.1")))
+    elif launcher == "mpi":
+        names = {
+            "RANK": "COMM_WORLD_RANK",
+            "WORLD_SIZE": "COMM_WORLD_SIZE",
+            "LOCAL_RANK": "COMM_WORLD_LOCAL_RANK",
+        }
+        _translate({k: f"OMPI_{v}" for k, v in names.items()}, launcher)
+        os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    elif launcher != "pytorch":
+        raise UserError(f"--launcher: unknown launcher `{launcher}` (known: none, pytorch, slurm, mpi)")
+    os.environ.setdefault("MASTER_PORT", os.environ.get("PORT", "29500"))
+    missing = [k for k in ("RANK", "WORLD_SIZE", "MASTER_ADDR") if k not in os.environ]
+    if missing:
+        raise UserError(
+            f"--launcher {launcher}: {', '.join(missing)} not set; "
+            "start with `bash tools/dist_train.sh CONFIG GPUS`"
+        )
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    else:
+        backend = "gloo"
+    timeout = {} if timeout_s is None else {"timeout": datetime.timedelta(seconds=timeout_s)}
+    dist.init_process_group(backend or "nccl", **timeout)
+
+
+def _translate(names: dict[str, str], launcher: str) -> None:
+    for ours, theirs in names.items():
+        if theirs not in os.environ:
+            raise UserError(
+                f"--launcher {launcher}: {theirs} is not set; is this process started by {launcher}?"
+            )
+        os.environ[ours] = os.environ[theirs]
+
+
+def _first_slurm_host(nodes: str) -> str:
+    """``node[03-05,9]`` -> ``node03``: the machine of rank 0 in Slurm's short notation."""
+    head, _, rest = nodes.partition("[")
+    if not rest:
+        return nodes.split(",")[0]
+    if "," in head:
+        return head.split(",")[0]
+    return head + re.split(r"[-,\]]", rest)[0]

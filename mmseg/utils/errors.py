@@ -19,7 +19,8 @@ class UserError(ValueError):
 
 def near_matches(name: str, known: Iterable[str]) -> str:
     """Return ``'; did you mean `a` or `b`?'`` for names close to ``name``, else an empty string."""
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=3, cutoff=0.6)
+    by_lower = {str(k).lower(): str(k) for k in known}
+    close = [by_lower[m] for m in difflib.get_close_matches(str(name).lower(), by_lower, n=3, cutoff=0.6)]
     return f"; did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else ""
 
 
@@ -33,7 +34,8 @@ def run_tool(main: Callable[[], None]) -> None:
     except UserError as error:
         if os.environ.get("MMSEG_DEBUG"):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        rank = os.environ.get("RANK", "0")
+        print(f"error: {error}" if rank == "0" else f"error on rank {rank}: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

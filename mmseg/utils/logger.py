@@ -4,6 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+from typing import TextIO
+
+
+class _Console(logging.StreamHandler):
+    """Writes to what ``sys.stderr`` is at the time, so that lines stay above a progress bar."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
 
 
 def get_root_logger(log_file: str | None = None, log_level: int | str = logging.INFO) -> logging.Logger:
@@ -15,7 +28,7 @@ def get_root_logger(log_file: str | None = None, log_level: int | str = logging.
     logger.propagate = False
     formatter = logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)s")
     if not logger.handlers:
-        console = logging.StreamHandler()
+        console = _Console()
         console.setFormatter(formatter)
         logger.addHandler(console)
         logger.setLevel(log_level)

@@ -1,0 +1,192 @@
+"""Checkpoints: read any, safely; load them into models; write them whole.
+
+The parts stand in files of their own and are offered here together: what a file may hold
+(``safe_unpickler``, ``torch_file``), how weights meet a model (``load_weights``), and files on the disk
+(``checkpoint_files``).
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import warnings
+import zipfile
+from typing import Any
+
+import torch
+from torch import nn
+
+from mmseg.utils.checkpoint_files import (
+    find_latest_checkpoint,
+    point_latest,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from mmseg.utils.errors import UserError, near_matches
+from mmseg.utils.load_weights import LoadReport, load_into, state_dict_of
+from mmseg.utils.pickle_names import UnsafeFileError
+from mmseg.utils.plain import to_plain
+from mmseg.utils.torch_file import check_archive, read_torch_file
+
+__all__ = [
+    "LoadReport",
+    "find_latest_checkpoint",
+    "load_checkpoint",
+    "load_into",
+    "point_latest",
+    "prune_checkpoints",
+    "read_checkpoint",
+    "save_checkpoint",
+    "state_dict_of",
+    "to_plain",
+]
+
+
+def read_checkpoint(
+    path: str | os.PathLike[str], map_location: str | torch.device | None = "cpu"
+) -> dict[str, Any]:
+    """Return what a checkpoint file holds, without running any code of it.
+
+    What ``torch.load(weights_only=True)`` accepts is read so. Older files, which hold numpy numbers and
+    objects of mmcv, mmengine or mmseg too, are read by our own interpreter; such objects are left out.
+    ``.safetensors`` files give a dictionary of tensors.
+
+    Args:
+        path: The file.
+        map_location: Device of the tensors; None means the CPU.
+
+    Raises:
+        UserError: there is no such file, it is broken or something else (a web page, a Git LFS pointer, a
+            folder, ...), or it asks for a name that no checkpoint needs, which is then named.
+    """
+    path = os.fspath(path)
+    _check_kind(path)
+    checkpoint = _read_safetensors(path) if path.endswith(".safetensors") else _read_pickled(path)
+    if not isinstance(checkpoint, dict):
+        raise UserError(
+            f"{path} holds no dictionary but a {type(checkpoint).__name__}; if a whole model was saved there,"
+            " save its state_dict() instead"
+        )
+    if map_location is not None and torch.device(map_location).type != "cpu":
+        try:
+            return _move(checkpoint, torch.device(map_location))
+        except (RuntimeError, AssertionError) as error:
+            raise UserError(
+                f"cannot move {path} to {map_location}: {_one_line(error)}; use map_location='cpu'"
+            ) from error
+    return checkpoint
+
+
+def load_checkpoint(
+    model: nn.Module,
+    filename: str | os.PathLike[str],
+    map_location: str | torch.device | None = "cpu",
+    strict: bool = False,
+    logger: logging.Logger | None = None,
+) -> dict[str, Any]:
+    """Load the weights of a file into ``model`` and return the whole checkpoint.
+
+    Args:
+        model: Takes the weights, in place.
+        filename: The checkpoint.
+        map_location: As in :func:`read_checkpoint`.
+        strict: True refuses any difference of names or shapes; False logs them.
+        logger: By default the toolbox's.
+
+    Raises:
+        UserError: as :func:`read_checkpoint` and :func:`~mmseg.utils.load_weights.load_into`.
+    """
+    checkpoint = read_checkpoint(filename, map_location)
+    source = os.fspath(filename)
+    purpose = "resume" if strict else "load_from"
+    load_into(model, state_dict_of(checkpoint, source), purpose=purpose, source=source, logger=logger)
+    return checkpoint
+
+
+def _check_kind(path: str) -> None:
+    """Raise ``UserError`` for what is no checkpoint at first sight."""
+    if re.match(r"[a-z][a-z\-]+://", path):
+        raise UserError(f"{path} is an address; download the file and give its path")
+    if os.path.isdir(path):
+        files = sorted(name for name in os.listdir(path) if name.endswith((".pth", ".pt", ".safetensors")))
+        inside = f"; give a file in it ({', '.join(files[:5])})" if files else ", and no checkpoint is in it"
+        raise UserError(f"{path} is a folder{inside}")
+    try:
+        with open(path, "rb") as file:
+            head = file.read(1024)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise UserError(f"there is no checkpoint {path}{_neighbours(path)}") from None
+        raise UserError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not head:
+        raise UserError(f"the checkpoint {path} is empty; copy or download it again")
+    if text.startswith(b"version https://git-lfs"):
+        raise UserError(f"{path} is a Git LFS pointer, not the file itself; run `git lfs pull`")
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
+        raise UserError(
+            f"{path} is a web page, not a checkpoint; its download failed, so repeat it in a browser"
+        )
+
+
+def _neighbours(path: str) -> str:
+    try:
+        names = os.listdir(os.path.dirname(path) or os.curdir)
+    except OSError:
+        return f": there is no folder {os.path.dirname(path)} either"
+    close = near_matches(os.path.basename(path), names)
+    if close:
+        return close
+    others = sorted(name for name in names if name.endswith((".pth", ".pt", ".safetensors")))
+    return f"; its folder holds {', '.join(others[:5])}" if others else "; its folder holds no checkpoint"
+
+
+def _read_safetensors(path: str) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except Exception as error:  # the library has errors of its own, and some of torch come through
+        raise _broken(path, error) from error
+
+
+def _read_pickled(path: str) -> Any:
+    try:
+        if zipfile.is_zipfile(path):
+            check_archive(path)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception:  # older than weights_only, or broken, or hostile: our own reader finds out
+            return read_torch_file(path)
+    except UnsafeFileError as error:
+        raise UserError(
+            f"{path} is refused: it asks for {error}, which no checkpoint of weights needs and which may run"
+            " foreign code; ask whoever made it for a file with the state_dict only"
+        ) from None
+    except Exception as error:  # a broken file fails anywhere and anyhow
+        raise _broken(path, error) from error
+
+
+def _broken(path: str, error: Exception) -> UserError:
+    return UserError(
+        f"{path} is broken, or no checkpoint of PyTorch: {_one_line(error)}; copy or download it again"
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error).strip().partition("\n")[0][:200].strip().rstrip(".;:")
+    return text if text and text.isprintable() else type(error).__name__
+
+
+def _move(obj: Any, device: torch.device) -> Any:
+    if isinstance(obj, torch.Tensor):
+        return obj.to(device)
+    if isinstance(obj, dict):
+        return {key: _move(value, device) for key, value in obj.items()}
+    if type(obj) in (list, tuple):
+        return type(obj)(_move(value, device) for value in obj)
+    return obj
