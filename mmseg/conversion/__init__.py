@@ -1,0 +1,4 @@
+"""From the official download of a data set to the layout and the label values that the configs expect.
+
+One module for each data set; ``tools/convert_datasets`` are their command lines. Nothing here imports torch.
+"""
