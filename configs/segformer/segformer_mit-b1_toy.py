@@ -1,0 +1,3 @@
+_base_ = "./segformer_mit-b0_toy.py"
+
+model = dict(backbone=dict(embed_dims=64), decode_head=dict(in_channels=[64, 128, 320, 512]))

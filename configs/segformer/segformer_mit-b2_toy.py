@@ -1,0 +1,3 @@
+_base_ = "./segformer_mit-b1_toy.py"
+
+model = dict(backbone=dict(num_layers=[3, 4, 6, 3]))

@@ -1,0 +1,3 @@
+_base_ = "./segformer_mit-b3_kitti_368x368_20k.py"
+
+model = dict(backbone=dict(num_layers=[3, 8, 27, 3], init_cfg=dict(checkpoint="pretrain/mit_b4.pth")))
