@@ -154,11 +154,6 @@ def _can_fuse(model: nn.Module, kind: str) -> bool:
     return kind in ("Adam", "AdamW", "SGD") and len(devices) == 1 and devices <= {"cpu", "cuda"}
 
 
-def optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
-    """Return the state to save: torch's ``state_dict``, whose groups name their parameters."""
-    return optimizer.state_dict()
-
-
 def load_optimizer_state(optimizer: Optimizer, saved: dict[str, Any], model: nn.Module) -> None:
     """Load a saved state by parameter name; states of MMSegmentation 0.25 by the parameters' order.
 

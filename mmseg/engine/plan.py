@@ -54,12 +54,6 @@ class RunPlan:
         return f"iter_{iteration}.pth"
 
 
-def is_epoch_based(cfg: Mapping[str, Any]) -> bool:
-    """Whether the config's ``runner`` (or ``total_epochs``) counts epochs."""
-    runner = _runner_of(cfg)
-    return runner["type"] == "EpochBasedRunner"
-
-
 def plan_run(cfg: Mapping[str, Any], iters_per_epoch: int) -> RunPlan:
     """Work out a ``RunPlan`` from ``runner``, ``evaluation``, ``checkpoint_config`` and ``log_config``.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mmseg.engine.optimizer import load_optimizer_state, optimizer_state
+from mmseg.engine.optimizer import load_optimizer_state
 from mmseg.utils.checkpoint import load_into, state_dict_of
 from mmseg.utils.distributed import get_world_size
 from mmseg.utils.errors import UserError
@@ -25,7 +25,7 @@ def run_state(trainer: Trainer, accumulated: dict[str, Any] | None = None) -> di
         accumulated: The gradients of a group of iterations not yet at its end.
     """
     averages = {} if trainer.ema is None else trainer.ema.weights
-    optimizer = optimizer_state(trainer.optimizer)
+    optimizer = trainer.optimizer.state_dict()
     hooks = {f"{i}.{type(h).__name__}": h.state for i, h in enumerate(trainer.hooks)}
     stopping = trainer.scoring.early_stopping
     return {

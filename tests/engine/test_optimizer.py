@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmseg.engine.optimizer import build_optimizer, load_optimizer_state, optimizer_state
+from mmseg.engine.optimizer import build_optimizer, load_optimizer_state
 from mmseg.models import build_segmentor
 from mmseg.utils.errors import UserError
 
@@ -115,7 +115,7 @@ def test_a_state_loads_by_name_into_other_groups():
     optimizer = build_optimizer(model, CFG)
     train_steps(model, optimizer, 3)
     other = build_optimizer(model, {**CFG, "paramwise_cfg": dict(custom_keys={"head": dict(lr_mult=10.0)})})
-    load_optimizer_state(other, optimizer_state(optimizer), model)
+    load_optimizer_state(other, optimizer.state_dict(), model)
     for parameter in model.parameters():
         assert torch.equal(other.state[parameter]["exp_avg"], optimizer.state[parameter]["exp_avg"])
     assert rates(other)["head.weight"][0] == pytest.approx(0.1)

@@ -256,7 +256,7 @@ def test_where_wandb_is_not_installed_training_goes_on(tmp_path, monkeypatch, wa
 
 
 class FakeRun:
-    disabled, id, project, entity, dir = False, "run1", "p", "e", "/tmp/x/files"
+    disabled, id, project, entity, dir = False, "run1", "p", "e", "run/files"
 
     def __init__(self):
         self.url, self.calls, self.failing = "http://x", [], False

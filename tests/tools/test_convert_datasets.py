@@ -221,7 +221,7 @@ class TestKitti:
 
 
 class TestArchivesAreNotTrusted:
-    @pytest.mark.parametrize("name", ["../evil.png", "/tmp/evil.png", "a/../../evil.png", "..\\evil.png"])
+    @pytest.mark.parametrize("name", ["../evil.png", "/evil.png", "a/../../evil.png", "..\\evil.png"])
     def test_names_that_lead_outside(self, tmp_path, refused, name):
         with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
             file.writestr(name, b"x")
