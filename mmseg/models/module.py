@@ -6,12 +6,13 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from mmseg.models.init import initialize, is_pretrained, load_pretrained
 from mmseg.utils.logger import get_root_logger
 
 InitCfg = dict[str, Any] | Sequence[dict[str, Any]] | None
+CONTAINERS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
 
 
 class BaseModule(nn.Module):
@@ -44,6 +45,15 @@ class BaseModule(nn.Module):
     def default_init(self) -> None:
         """Draw the weights that this kind of module starts from; by default, those of its layers."""
 
+    def adapt_pretrained(self, weights: dict[str, Tensor], source: str) -> dict[str, Tensor]:
+        """Turn the weights of a ``Pretrained`` file into this module's, where a class knows how.
+
+        Args:
+            weights: Name → tensor, as the file has them.
+            source: Where they come from, for messages.
+        """
+        return weights
+
     def init_weights(self) -> None:
         """Draw or load the weights; the second call changes nothing and says so."""
         if self._is_init:
@@ -62,10 +72,16 @@ class BaseModule(nn.Module):
 
 
 def _init_children(module: nn.Module) -> None:
+    """Give the children their proper start.
+
+    As in 0.25, blocks such as ConvModule that lie in a plain list keep what their constructor or the
+    ``init_cfg`` around them drew; modules with an ``init_cfg`` of their own are found there, too.
+    """
+    in_list = isinstance(module, CONTAINERS)
     for child in module.children():
-        if hasattr(child, "init_weights"):
+        if isinstance(child, BaseModule) or (hasattr(child, "init_weights") and not in_list):
             child.init_weights()
-        elif isinstance(child, nn.ModuleList | nn.Sequential | nn.ModuleDict):
+        elif isinstance(child, CONTAINERS):
             _init_children(child)
 
 

@@ -38,7 +38,7 @@ def log_records(work_dir):
 
 
 def test_loss_falls_and_scores_rise(root, tmp_path):
-    config = tiny_config(root, max_iters=60, evaluation=dict(interval=60, metric="mIoU", save_best="mIoU"))
+    config = tiny_config(root, max_iters=150, evaluation=dict(interval=150, metric="mIoU", save_best="mIoU"))
     config["optimizer"] = dict(type="AdamW", lr=5e-3)
     trainer = train(config, tmp_path, validate=True)
     records = log_records(tmp_path)

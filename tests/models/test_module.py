@@ -5,6 +5,7 @@ import inspect
 import torch
 from torch import nn
 
+from mmseg.models.layers import ConvModule
 from mmseg.models.module import BaseModule
 
 
@@ -38,6 +39,23 @@ def test_children_have_the_last_word_over_drawn_values() -> None:
     branch.init_weights()
     assert (branch.fc.weight == 7).all()
     assert (branch.leaves[0].fc.weight == 2).all()
+
+
+def test_blocks_in_a_list_keep_what_was_drawn_around_them() -> None:
+    branch = Branch(init_cfg={"type": "Constant", "val": 7.0, "layer": "Conv2d"})
+    branch.blocks = nn.ModuleList([ConvModule(3, 4, 1)])
+    branch.alone = ConvModule(3, 4, 1)
+    branch.init_weights()
+    assert (branch.blocks[0].conv.weight == 7).all()
+    assert not (branch.alone.conv.weight == 7).any()
+
+
+def test_blocks_in_a_list_keep_what_their_constructor_drew() -> None:
+    branch = Branch()
+    branch.blocks = nn.Sequential(ConvModule(3, 4, 1))
+    before = branch.blocks[0].conv.weight.clone()
+    branch.init_weights()
+    assert torch.equal(branch.blocks[0].conv.weight, before)
 
 
 def test_the_second_call_changes_nothing() -> None:
