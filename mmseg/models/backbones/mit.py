@@ -89,7 +89,7 @@ class EfficientAttention(nn.Module):
     def forward(self, tokens: Tensor, hw: tuple[int, int]) -> Tensor:
         key_value = tokens
         if self.sr_ratio > 1:
-            if min(hw) < self.sr_ratio:
+            if hw[0] < self.sr_ratio or hw[1] < self.sr_ratio:  # not min(): see layers/exporting.py
                 raise UserError(
                     f"the image is too small for MixVisionTransformer: a feature map of {hw[0]}x{hw[1]}"
                     f" cannot be reduced {self.sr_ratio} times; use images of at least 32x32"
@@ -283,6 +283,16 @@ class MixVisionTransformer(BaseModule):
                 constant_init(module, 1.0)
             elif isinstance(module, nn.Conv2d):
                 conv_fan_out_init(module)
+
+    def adapt_pretrained(self, weights: dict[str, Tensor], source: str) -> dict[str, Tensor]:
+        """Turn the weights of a ``Pretrained`` file into this model's.
+
+        A backbone is taken out of a segmentor, and the original release's layout is converted.
+        """
+        from mmseg.conversion.weights import from_original
+        from mmseg.conversion.weights_mit import MIT
+
+        return from_original(weights, MIT, source)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         outs = []

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from mmseg.models.layers.exporting import is_exporting, is_known_true
 
 
 def resize(
@@ -25,15 +28,26 @@ def resize(
     """
     if mode not in ("linear", "bilinear", "bicubic", "trilinear"):
         align_corners = None
-    size = None if size is None else tuple(int(s) for s in size)
+    size = None if size is None else tuple(_side(s) for s in size)
     return F.interpolate(input, size, scale_factor, mode, align_corners)
 
 
 def resize_unless_same(input: Tensor, size: Sequence[int], mode: str, align_corners: bool) -> Tensor:
     """:func:`resize`, without work where the map has the size already."""
-    if tuple(input.shape[2:]) == tuple(size):
+    own = input.shape[2:]
+    if is_exporting():
+        # Sizes are unknowns: `==` would settle them, so that the graph takes one size only.
+        same = all(is_known_true(a == b) for a, b in zip(own, size, strict=True))
+    else:
+        same = tuple(own) == tuple(size)
+    if same:
         return input
     return resize(input, size=size, mode=mode, align_corners=align_corners)
+
+
+def _side(side: Any) -> Any:
+    """A side as ``int``; that of an exporter's or a tracer's graph stays, for ``int`` would settle it."""
+    return side if isinstance(side, torch.SymInt | Tensor) else int(side)
 
 
 def at_least_float32(x: Tensor) -> Tensor:

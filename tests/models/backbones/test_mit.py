@@ -29,12 +29,14 @@ class TestMixVisionTransformer(BackboneContract):
     config = TINY
     channels = (8, 16, 32, 64)
     strides = (4, 8, 16, 32)
+    freezes = True
 
 
 class TestLastTwoStages(BackboneContract):
     config = {**TINY, "out_indices": [2, 3], "qkv_bias": False}
     channels = (32, 64)
     strides = (16, 32)
+    freezes = True
 
 
 @pytest.mark.parametrize("variant", MIT)

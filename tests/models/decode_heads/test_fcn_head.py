@@ -5,6 +5,7 @@ import torch
 
 from mmseg.models import build_head
 from mmseg.utils.errors import UserError
+from tests.helpers_heads import block, filled, maps
 from tests.models.head_contract import HeadContract
 
 SHAPES = ((4, 22, 30), (6, 11, 15))
@@ -55,6 +56,30 @@ def test_keys_are_those_of_0_25() -> None:
         "convs.1.conv.weight": (12, 12, 3, 3),
         "conv_cat.conv.weight": (12, 18, 3, 3),
     }
+
+
+@pytest.mark.parametrize("concat_input", [False, True])
+@pytest.mark.parametrize(
+    ("num_convs", "kernel_size", "dilation"), [(0, 3, 1), (1, 1, 1), (2, 3, 2), (3, 5, 3)]
+)
+def test_formula(num_convs: int, kernel_size: int, dilation: int, concat_input: bool) -> None:
+    config = {
+        "type": "FCNHead",
+        "in_channels": 6,
+        "channels": 6,
+        "num_classes": 3,
+        "norm_cfg": {"type": "BN"},
+    }
+    options = {"num_convs": num_convs, "kernel_size": kernel_size, "dilation": dilation}
+    head = filled(build_head({**config, **options, "concat_input": concat_input}))
+    feats, state = maps(*SHAPES), head.state_dict()
+    x = feats[1]
+    for i in range(num_convs):
+        x = block(state, f"convs.{i}", x, dilation=dilation)
+    if concat_input:  # this one is not dilated
+        x = block(state, "conv_cat", torch.cat([feats[1], x], 1))
+    torch.testing.assert_close(head._forward_feature(feats), x)
+    torch.testing.assert_close(head(feats), head.conv_seg(x))
 
 
 def test_without_convolutions_it_is_the_classifier() -> None:
