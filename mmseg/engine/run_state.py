@@ -28,6 +28,10 @@ def run_state(trainer: Trainer, accumulated: dict[str, Any] | None = None) -> di
     optimizer = trainer.optimizer.state_dict()
     hooks = {f"{i}.{type(h).__name__}": h.state for i, h in enumerate(trainer.hooks)}
     stopping = trainer.scoring.early_stopping
+    if stopping is not None:
+        hooks["early_stopping"] = stopping.state
+    if hasattr(trainer.model, "training_state"):  # what its predictions do not need, such as a distiller's
+        hooks["model"] = trainer.model.training_state()
     return {
         "meta": {**trainer.meta, "iter": trainer.iter, "epoch": trainer.epoch},
         "state_dict": {**trainer.model.state_dict(), **averages},
@@ -42,7 +46,7 @@ def run_state(trainer: Trainer, accumulated: dict[str, Any] | None = None) -> di
         "rng": {"seed": trainer.seed},
         "ema": None if trainer.ema is None else trainer.ema.state(),
         "best": dict(trainer.best),
-        "hooks": hooks if stopping is None else {**hooks, "early_stopping": stopping.state},
+        "hooks": hooks,
     }
 
 
@@ -72,6 +76,8 @@ def resume_run(trainer: Trainer, checkpoint: dict[str, Any], source: str) -> Non
     saved_hooks = checkpoint.get("hooks") or {}
     for i, hook in enumerate(trainer.hooks):
         hook.state = saved_hooks.get(f"{i}.{type(hook).__name__}", hook.state)
+    if hasattr(trainer.model, "load_training_state"):
+        trainer.model.load_training_state(saved_hooks.get("model") or {})
     stopping = trainer.scoring.early_stopping
     if stopping is not None and saved_hooks.get("early_stopping"):
         stopping.state = dict(saved_hooks["early_stopping"])

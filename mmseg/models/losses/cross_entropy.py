@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from mmseg.models.builder import LOSSES
-from mmseg.models.losses.utils import check_reduction, get_class_weight, valid_pixels, weight_reduce_loss
+from mmseg.models.losses.base import WeightedLoss
+from mmseg.models.losses.utils import valid_pixels, weight_reduce_loss
 from mmseg.utils.errors import UserError
 
 
@@ -124,16 +125,12 @@ def mask_cross_entropy(
 
 
 @LOSSES.register_module()
-class CrossEntropyLoss(nn.Module):
+class CrossEntropyLoss(WeightedLoss):
     """:func:`cross_entropy`, or with ``use_sigmoid`` :func:`binary_cross_entropy`, or with
     ``use_mask`` :func:`mask_cross_entropy`.
 
     Args:
-        reduction: ``'mean'``, ``'sum'`` or ``'none'``.
-        class_weight: One number per class, or a file with them, see
-            :func:`mmseg.models.losses.utils.get_class_weight`.
-        loss_weight: Multiplied with the loss.
-        loss_name: Its key in the losses; only keys that contain ``loss`` are part of the sum.
+        reduction, class_weight, loss_weight, loss_name: See :class:`WeightedLoss`.
         avg_non_ignore: Average over the pixels that are not ignored instead of over all.
 
     Raises:
@@ -151,22 +148,10 @@ class CrossEntropyLoss(nn.Module):
         loss_name: str = "loss_ce",
         avg_non_ignore: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(reduction, class_weight, loss_weight, loss_name)
         if use_sigmoid and use_mask:
             raise UserError("CrossEntropyLoss: use_sigmoid and use_mask exclude each other")
-        self.use_sigmoid, self.use_mask = use_sigmoid, use_mask
-        self.reduction = check_reduction(reduction)
-        self.loss_weight, self.avg_non_ignore = loss_weight, avg_non_ignore
-        weights = get_class_weight(class_weight)
-        values = None if weights is None else torch.tensor(weights)
-        # Not a part of the state dict; a buffer, so that it is on the device before the first step.
-        self.register_buffer("class_weight", values, persistent=False)
-        self._loss_name = loss_name
-
-    @property
-    def loss_name(self) -> str:
-        """The key of this loss in the losses of a head."""
-        return self._loss_name
+        self.use_sigmoid, self.use_mask, self.avg_non_ignore = use_sigmoid, use_mask, avg_non_ignore
 
     @property
     def one_channel(self) -> bool:
@@ -190,27 +175,17 @@ class CrossEntropyLoss(nn.Module):
         With ``use_mask``, ``label`` holds the masks and ``weight`` the class of every region.
         """
         reduction = reduction_override or self.reduction
-        class_weight = self._class_weight_for(cls_score)
-        if self.use_mask:
+        if self.use_mask:  # its class weights are those of positions
+            class_weight = None if self.class_weight is None else self.class_weight.to(cls_score)
             return self.loss_weight * mask_cross_entropy(cls_score, label, weight, class_weight, reduction)
         function = binary_cross_entropy if self.use_sigmoid else cross_entropy
         return self.loss_weight * function(
             cls_score,
             label,
             weight,
-            class_weight,
+            self.class_weight_for(cls_score),
             reduction,
             avg_factor,
             ignore_index,
             self.avg_non_ignore,
         )
-
-    def _class_weight_for(self, cls_score: Tensor) -> Tensor | None:
-        if self.class_weight is None:
-            return None
-        if not self.use_mask and len(self.class_weight) != cls_score.shape[1]:
-            raise UserError(
-                f"class_weight has {len(self.class_weight)} entries, but the head gives"
-                f" {cls_score.shape[1]} channels; give one weight per class"
-            )
-        return self.class_weight.to(cls_score)

@@ -64,12 +64,19 @@ class OHEMPixelSampler:
     def _costly(self, seg_logit: Tensor, label: Tensor, valid: Tensor, kept: int) -> Tensor:
         losses = self.context.loss_decode
         modules = losses if isinstance(losses, torch.nn.ModuleList) else [losses]
-        cost = sum(
-            loss(seg_logit, label, ignore_index=self.context.ignore_index, reduction_override="none")
-            for loss in modules
-        )
-        if cost.dim() > valid.dim():  # a sigmoid loss has one value per channel
-            cost = cost.sum(dim=1)
+        costs = []
+        for loss in modules:
+            each = loss(seg_logit, label, ignore_index=self.context.ignore_index, reduction_override="none")
+            if each.dim() > valid.dim():  # a sigmoid loss has one value per channel
+                each = each.sum(dim=1)
+            if each.shape == valid.shape:  # Dice and Lovász say nothing of single pixels
+                costs.append(each)
+        if not costs:
+            raise UserError(
+                "OHEMPixelSampler without thresh takes the pixels of highest loss, but no loss of the head"
+                " has one per pixel; set thresh, or add a CrossEntropyLoss"
+            )
+        cost = sum(costs)
         cost = cost.masked_fill(~valid, -torch.inf).flatten()
         hardest = cost.topk(kept, sorted=False).indices
         hard = torch.zeros_like(cost, dtype=torch.bool).index_fill_(0, hardest, True)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmseg.models import CrossEntropyLoss, OHEMPixelSampler
+from mmseg.models import CrossEntropyLoss, DiceLoss, FocalLoss, LovaszLoss, OHEMPixelSampler
 from mmseg.utils.errors import UserError
 
 
@@ -67,3 +67,18 @@ def test_a_sigmoid_loss_is_summed_over_its_channels() -> None:
 def test_settings_out_of_range_are_named(settings: dict) -> None:
     with pytest.raises(UserError, match=next(iter(settings))):
         OHEMPixelSampler(None, **settings)
+
+
+def test_losses_without_a_value_per_pixel_do_not_decide() -> None:
+    logits, labels = batch(0.2)
+    mixed = [CrossEntropyLoss(), DiceLoss(), LovaszLoss(per_image=True), FocalLoss(alpha=1.0, gamma=0)]
+    context = SimpleNamespace(ignore_index=255, loss_decode=torch.nn.ModuleList(mixed))
+    weight = OHEMPixelSampler(context, min_kept=5).sample(logits, labels)
+    own = logits.gather(1, labels.masked_fill(labels == 255, 0))[:, 0]
+    cost = CrossEntropyLoss()(logits, labels[:, 0], ignore_index=255, reduction_override="none")
+    cost = cost - torch.nn.functional.logsigmoid(own)  # alpha=1: the positives alone
+    valid = labels[:, 0] != 255
+    assert int(weight.sum()) == 10 and cost[weight > 0].min() >= cost[(weight == 0) & valid].max()
+    context.loss_decode = DiceLoss()
+    with pytest.raises(UserError, match="one per pixel"):
+        OHEMPixelSampler(context, min_kept=5).sample(logits, labels)

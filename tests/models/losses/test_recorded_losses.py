@@ -1,4 +1,4 @@
-"""Cross entropy and OHEM against figures recorded with MMSegmentation 0.25."""
+"""Losses and OHEM against figures recorded with MMSegmentation 0.25."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from mmseg.models import build_head
 from tests.helpers_models import DATA, recorded_json
 
-CASES = ["ce", "ce_cb", "ce_cb_avg", "ce_cb_avg_ohem_k", "ce_ohem_thr"]
+CASES = ["ce", "ce_cb", "ce_cb_avg", "ce_cb_avg_ohem_k", "ce_ohem_thr", "dice", "lovasz_mc", "multi"]
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -39,3 +39,7 @@ def test_losses_and_gradients(case: str, layout: torch.memory_format) -> None:
     assert logits.grad.abs().sum().item() == pytest.approx(recorded["grad_abs_sum"], rel=1e-4)
     nearest = [(logits.grad - probe).abs().min().item() for probe in recorded["grad_probe"]]
     assert max(nearest) < 1e-8
+
+
+def test_every_recorded_case_is_compared() -> None:
+    assert set(recorded_json("losses.json")) == set(CASES)
