@@ -25,8 +25,8 @@ IMPORT_NAMES = {
     "pyyaml": "yaml",
     "cityscapesscripts": "cityscapesscripts",
 }
-# These come with a named requirement: torchvision and huggingface_hub with timm.
-BROUGHT_ALONG = {"torchvision", "huggingface_hub"}
+# These come with a named requirement: torchvision and huggingface_hub with timm, filelock with torch.
+BROUGHT_ALONG = {"torchvision", "huggingface_hub", "filelock"}
 
 
 def distribution(requirement: str) -> str:

@@ -37,7 +37,7 @@ def init_segmentor(
 
     Args:
         config: A config or the path of one.
-        checkpoint: A checkpoint file; None leaves random weights.
+        checkpoint: A checkpoint: a path or an address; None leaves random weights.
         device: By default the best one at hand (``cuda:0`` if there is one).
 
     Returns:
@@ -54,7 +54,11 @@ def init_segmentor(
     if checkpoint is not None:
         saved = read_checkpoint(checkpoint)
         load_into(
-            model, state_dict_of(saved), purpose="test", source=str(checkpoint), logger=get_root_logger()
+            model,
+            state_dict_of(saved, str(checkpoint)),
+            purpose="test",
+            source=str(checkpoint),
+            logger=get_root_logger(),
         )
         meta = saved.get("meta") or {}
         classes, palette = meta.get("CLASSES") or classes, meta.get("PALETTE") or palette

@@ -12,12 +12,12 @@ from mmseg.datasets import build_dataset
 from mmseg.engine.lr_finder import LrSweep, sweep_learning_rates, write_sweep
 from mmseg.engine.trainer import Trainer
 from mmseg.models import build_segmentor
-from mmseg.utils.checkpoint import load_into, read_checkpoint, state_dict_of
 from mmseg.utils.distributed import get_device
 from mmseg.utils.logger import get_root_logger
 from mmseg.utils.random import set_random_seed
 
 from .setup import make_work_dir, prepare_config
+from .start import start_from
 from .train import check_classes, init_random_seed
 
 
@@ -59,8 +59,7 @@ def find_lr_from_args(args: Namespace) -> LrSweep:
         )
         source = args.load_from or cfg.get("load_from")
         if source:
-            weights = state_dict_of(read_checkpoint(source))
-            load_into(trainer.model, weights, purpose="load_from", source=str(source), logger=logger)
+            start_from(trainer.model, source, dataset.CLASSES, cfg.get("transfer_classes"))
         logger.info(
             f"sweeping from {args.min_lr:g} to {args.max_lr:g} in {args.iters} steps on {trainer.device}"
         )

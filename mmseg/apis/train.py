@@ -16,7 +16,7 @@ from mmseg.config import Config
 from mmseg.datasets import build_dataset
 from mmseg.engine.trainer import Trainer
 from mmseg.models import build_segmentor
-from mmseg.utils.checkpoint import find_latest_checkpoint, load_into, read_checkpoint, state_dict_of
+from mmseg.utils.checkpoint import find_latest_checkpoint, read_checkpoint
 from mmseg.utils.distributed import get_device, get_rank, get_world_size
 from mmseg.utils.env import collect_env
 from mmseg.utils.errors import UserError
@@ -24,6 +24,7 @@ from mmseg.utils.logger import get_root_logger
 from mmseg.utils.random import set_random_seed
 
 from .setup import make_work_dir, prepare_config, setup_distributed
+from .start import start_from
 
 
 def init_random_seed(seed: int | None = None, device: str = "cuda") -> int:
@@ -93,14 +94,7 @@ def train_segmentor(
     if checkpoint is not None:
         trainer.resume(checkpoint, str(cfg["resume_from"]))
     elif cfg.get("load_from"):
-        weights = state_dict_of(read_checkpoint(cfg["load_from"]))
-        load_into(
-            trainer.model,
-            weights,
-            purpose="load_from",
-            source=str(cfg["load_from"]),
-            logger=get_root_logger(),
-        )
+        start_from(trainer.model, cfg["load_from"], train_dataset.CLASSES, cfg.get("transfer_classes"))
     trainer.run()
     return trainer
 

@@ -26,7 +26,7 @@ TOP_LEVEL = _words("""
     log_config customized_log_config log_level workflow load_from resume_from auto_resume custom_hooks
     custom_imports fp16 cudnn_benchmark dist_params work_dir gpu_ids seed deterministic device
     find_unused_parameters total_iters total_epochs val_interval opencv_num_threads mp_start_method
-    compile channels_last ema early_stopping frozen_parameters profiler_config task
+    compile channels_last ema early_stopping frozen_parameters profiler_config task transfer_classes
 """)
 # Variables of a file's own that happen to be one letter away from one of these.
 VARIABLES = _words("""

@@ -14,6 +14,7 @@ from torch import nn
 from mmseg.registry import check_arguments
 from mmseg.utils.checkpoint import load_into, read_checkpoint, state_dict_of
 from mmseg.utils.errors import UserError, near_matches
+from mmseg.utils.logger import get_root_logger
 
 
 def _fill(module: nn.Module, fill: Callable[..., Any], bias: float, **args: Any) -> None:
@@ -155,12 +156,20 @@ def _draw(module: nn.Module, kind: Any, args: dict[str, Any], layers: Sequence[s
             init(child, **args)
 
 
+_IMAGE_CLASSIFIERS = {"fc", "head", "heads", "classifier"}
+
+
 def load_pretrained(module: nn.Module, init_cfg: dict[str, Any]) -> None:
     """Load ``init_cfg['checkpoint']`` into ``module``; keys may be missing or extra.
 
+    Weights that the module's class knows in another form (names of the original release, position
+    tables of another size) are brought to its own by its ``adapt_pretrained``. What tells apart the images
+    of ImageNet is left out.
+
     Args:
         module: The module that takes the weights, in place.
-        init_cfg: ``type='Pretrained'``, ``checkpoint`` (a path) and optionally ``prefix``: only the
+        init_cfg: ``type='Pretrained'``, ``checkpoint`` (a path, an address, or a name such as
+            ``'torchvision://resnet50'``) and optionally ``prefix``: only the
             keys that start with it are taken, without it (``'backbone'`` takes a backbone out of a
             segmentor's checkpoint). ``map_location`` is accepted; weights pass through the CPU.
 
@@ -175,7 +184,23 @@ def load_pretrained(module: nn.Module, init_cfg: dict[str, Any]) -> None:
     state_dict = state_dict_of(read_checkpoint(path), path)
     if prefix:
         state_dict = strip_prefix(state_dict, prefix, path)
+    if hasattr(module, "adapt_pretrained"):
+        state_dict = module.adapt_pretrained(state_dict, path)
+    state_dict = _without_image_classifier(module, state_dict, path)
     load_into(module, state_dict, purpose="init", source=path)
+
+
+def _without_image_classifier(module: nn.Module, weights: dict[str, Any], source: str) -> dict[str, Any]:
+    """Leave out the layers that end a network for ImageNet, where ``module`` has none of that name."""
+    own = {name.partition(".")[0] for name in module.state_dict()}
+    left_out = [name for name in weights if name.partition(".")[0] in _IMAGE_CLASSIFIERS - own]
+    if len(left_out) in (0, len(weights)):
+        return weights
+    get_root_logger().info(
+        f"{source}: left out {', '.join(left_out)}, which {type(module).__name__} has no place for (it tells"
+        " classes of whole images apart)"
+    )
+    return {name: value for name, value in weights.items() if name not in left_out}
 
 
 def _pretrained_arguments(checkpoint: str, prefix: str | None = None) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import re
 import warnings
 import zipfile
 from typing import Any
@@ -24,7 +23,9 @@ from mmseg.utils.checkpoint_files import (
     prune_checkpoints,
     save_checkpoint,
 )
+from mmseg.utils.downloads import local_file
 from mmseg.utils.errors import UserError, near_matches
+from mmseg.utils.http_file import is_lfs_pointer, is_web_page
 from mmseg.utils.load_weights import LoadReport, load_into, state_dict_of
 from mmseg.utils.pickle_names import UnsafeFileError
 from mmseg.utils.plain import to_plain
@@ -54,14 +55,15 @@ def read_checkpoint(
     ``.safetensors`` files give a dictionary of tensors.
 
     Args:
-        path: The file.
+        path: The file, or its address or name (:func:`mmseg.utils.downloads.local_file`).
         map_location: Device of the tensors; None means the CPU.
 
     Raises:
-        UserError: there is no such file, it is broken or something else (a web page, a Git LFS pointer, a
-            folder, ...), or it asks for a name that no checkpoint needs, which is then named.
+        UserError: there is no such file, it cannot be downloaded, it is broken or something else (a web page,
+            a Git LFS pointer, a folder, ...), or it asks for a name that no checkpoint needs, which is then
+            named.
     """
-    path = os.fspath(path)
+    path = local_file(path)
     _check_kind(path)
     checkpoint = _read_safetensors(path) if path.endswith(".safetensors") else _read_pickled(path)
     if not isinstance(checkpoint, dict):
@@ -90,7 +92,7 @@ def load_checkpoint(
 
     Args:
         model: Takes the weights, in place.
-        filename: The checkpoint.
+        filename: The checkpoint: a path, an address or a name.
         map_location: As in :func:`read_checkpoint`.
         strict: True refuses any difference of names or shapes; False logs them.
         logger: By default the toolbox's.
@@ -107,8 +109,6 @@ def load_checkpoint(
 
 def _check_kind(path: str) -> None:
     """Raise ``UserError`` for what is no checkpoint at first sight."""
-    if re.match(r"[a-z][a-z\-]+://", path):
-        raise UserError(f"{path} is an address; download the file and give its path")
     if os.path.isdir(path):
         files = sorted(name for name in os.listdir(path) if name.endswith((".pth", ".pt", ".safetensors")))
         inside = f"; give a file in it ({', '.join(files[:5])})" if files else ", and no checkpoint is in it"
@@ -120,12 +120,11 @@ def _check_kind(path: str) -> None:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             raise UserError(f"there is no checkpoint {path}{_neighbours(path)}") from None
         raise UserError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not head:
         raise UserError(f"the checkpoint {path} is empty; copy or download it again")
-    if text.startswith(b"version https://git-lfs"):
+    if is_lfs_pointer(head):
         raise UserError(f"{path} is a Git LFS pointer, not the file itself; run `git lfs pull`")
-    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
+    if is_web_page(head):
         raise UserError(
             f"{path} is a web page, not a checkpoint; its download failed, so repeat it in a browser"
         )

@@ -18,7 +18,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 _COMPILED = "_orig_mod."  # torch.compile puts it into the names
-_CLASSIFIER = ("conv_seg.weight", "conv_seg.bias")
+CLASSIFIER = ("conv_seg.weight", "conv_seg.bias")  # ends of the names of what tells classes apart
 _TABLE_ROWS = 12
 
 
@@ -104,8 +104,8 @@ def load_into(
     elif report.num_classes is not None:
         theirs, ours = report.num_classes
         logger.warning(
-            f"{source} has {theirs} classes, the model {ours}: the classifier (conv_seg) starts anew,"
-            " everything else is loaded"
+            f"{source} has {theirs} classes, the model {ours}: the classifier (conv_seg) starts anew in"
+            f" {', '.join(_heads_anew(report))}"
         )
     table = _table(report, purpose)
     if table:
@@ -113,6 +113,13 @@ def load_into(
     model.load_state_dict({own[name]: state_dict[name] for name in report.loaded}, strict=False)
     logger.info(f"loaded {len(report.loaded)} of {len(own)} tensors from {source}")
     return report
+
+
+def own_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The state dict of a model, which may be wrapped by DDP or compiled, under its plain names."""
+    while isinstance(model, _WRAPPERS):
+        model = model.module
+    return {_clean(name): value for name, value in model.state_dict().items()}
 
 
 def _clean(name: str) -> str:
@@ -136,7 +143,7 @@ def _compare(own: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor])
             report.loaded.append(name)
             continue
         report.mismatched[name] = (theirs, ours)
-        if name.endswith(_CLASSIFIER) and theirs[1:] == ours[1:] and not _is_auxiliary(name):
+        if name.endswith(CLASSIFIER) and theirs[1:] == ours[1:] and not _is_auxiliary(name):
             classes = (theirs[0], ours[0])
     return LoadReport(report.loaded, report.missing, report.unexpected, report.mismatched, classes)
 
@@ -180,6 +187,20 @@ def _refuse_differences(report: LoadReport, purpose: Purpose, source: str, logge
         )
 
 
+def _anew(report: LoadReport) -> list[str]:
+    """The tensors that differ in the number of classes alone."""
+    return [
+        name
+        for name, (theirs, ours) in report.mismatched.items()
+        if name.endswith(CLASSIFIER) and (theirs[0], ours[0]) == report.num_classes and theirs[1:] == ours[1:]
+    ]
+
+
+def _heads_anew(report: LoadReport) -> list[str]:
+    heads = (name.rpartition("conv_seg.")[0].rstrip(".") or "the model" for name in _anew(report))
+    return list(dict.fromkeys(heads))
+
+
 def _is_auxiliary(name: str) -> bool:
     return name.startswith("auxiliary_head.")
 
@@ -192,12 +213,16 @@ def _excused_in_test(name: str) -> bool:
 def _table(report: LoadReport, purpose: Purpose) -> str:
     """Return the differences, one row each, cut short; empty where there are none to speak of."""
     rows: list[tuple[str, str, str, str]] = []
+    told = _anew(report)
     for name, (theirs, ours) in report.mismatched.items():
-        rows.append(("other shape", name, _shape(theirs), _shape(ours)))
+        if name not in told:
+            rows.append(("other shape", name, _shape(theirs), _shape(ours)))
     rows += [("not in checkpoint", name, "-", "") for name in report.missing]
     rows += [("not in model", name, "", "-") for name in report.unexpected]
     if purpose == "test":
         rows = [row for row in rows if not _excused_in_test(row[1])]
+    elif purpose != "resume":  # files of before PyTorch 0.4.1 do not count batches
+        rows = [row for row in rows if row[0] == "other shape" or not row[1].endswith(".num_batches_tracked")]
     if not rows:
         return ""
     shown = [("", "tensor", "checkpoint", "model"), *rows[:_TABLE_ROWS]]

@@ -309,10 +309,8 @@ def test_places_that_are_no_files(tmp_path: Path) -> None:
     assert "its folder holds latest.pth" in refusal(tmp_path / "0000")
     assert "its folder holds no checkpoint" in refusal(tmp_path / "empty" / "x.pth")
     assert "there is no folder" in refusal(tmp_path / "nowhere" / "x.pth")
-    with pytest.raises(UserError, match="is an address; download the file"):
-        read_checkpoint("https://example.org/x.pth")
-    with pytest.raises(UserError, match="is an address"):
-        read_checkpoint("open-mmlab://resnet50_v1c")
+    with pytest.raises(UserError, match="addresses begin with https://.* not with s3://; copy the file"):
+        read_checkpoint("s3://bucket/x.pth")
 
 
 def test_a_file_without_a_dictionary_is_refused(tmp_path: Path) -> None:
