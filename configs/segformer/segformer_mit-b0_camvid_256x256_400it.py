@@ -3,12 +3,8 @@ _base_ = [
     "../_base_/models/segformer_mit-b0.py",
     "../_base_/datasets/camvid.py",
     "../_base_/default_runtime.py",
-    "../_base_/schedules/adamw_160k.py",
+    "../_base_/schedules/adamw_400it.py",
 ]
 
 model = dict(decode_head=dict(num_classes=11))
-optimizer = dict(lr=6e-4, paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=1.0))))
-lr_config = dict(warmup_iters=50, warmup_ratio=0.01)
-runner = dict(max_iters=400)
-checkpoint_config = dict(interval=400)
-evaluation = dict(interval=400)
+optimizer = dict(lr=6e-4)

@@ -1,0 +1,3 @@
+_base_ = "./deeplabv3plus_r50-d8_toy.py"
+
+model = dict(backbone=dict(depth=101))

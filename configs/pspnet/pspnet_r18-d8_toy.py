@@ -1,0 +1,7 @@
+_base_ = "./pspnet_r50-d8_toy.py"
+
+model = dict(
+    backbone=dict(depth=18),
+    decode_head=dict(in_channels=512, channels=128),
+    auxiliary_head=dict(in_channels=256, channels=64),
+)
