@@ -26,6 +26,7 @@ from tests.docs.playground import Playground
 NOT_RUN = {
     r"wget ": "the network",
     r"for name in mit_b0_": "the network",
+    r'python -c "from mmseg.utils.downloads import ': "the network",
     r"(pip install|conda env create) ": "it would change the environment that runs the tests",
     r"\.venv/bin/(python -m pip|pre-commit) install": "it would change the environment, and git's hooks",
     r"python tools/convert_datasets/(camvid\.py 701_|ade|voc_aug)": "downloads that are not drawn here",
