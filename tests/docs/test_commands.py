@@ -35,6 +35,7 @@ NOT_RUN = {
     r"\.venv/bin/python -m pytest ": "runs these very tests",
     r"(NCCL_SOCKET_IFNAME=\S+ GLOO_SOCKET_IFNAME=\S+ )?NNODES=": "several machines",
     r"GPUS=\d+ .*bash tools/slurm_": "a cluster with Slurm",
+    r"python tools/demo_app\.py ": "serves until it is stopped; tests/tools/test_demo_app.py opens its page",
     r"(tar|mv|rm) .*kitti-seg-competition": "on the file that wget brings",
 }
 # What runs among the quick tests; everything else is slow: each command is a process that imports torch.
