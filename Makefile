@@ -33,7 +33,7 @@ RUN := $(VENV)/.mmseg-run
 TEST := $(VENV)/.mmseg-test
 SLOW := $(VENV)/.mmseg-slow
 $(TEST): EXTRAS := [test]
-$(SLOW): EXTRAS := [test,cityscapes]
+$(SLOW): EXTRAS := [slow]
 
 $(RUN) $(TEST) $(SLOW): pyproject.toml setup.py | $(PY)
 	@$(PY) -c '$(IS_NEW_ENOUGH)' || { echo "error: $(PY) is older than Python 3.11; give another VENV" >&2; exit 1; }
@@ -67,7 +67,7 @@ demo: $(RUN) ## train SegFormer-B0 on drawn street scenes, evaluate it, write ov
 test: $(TEST) ## run the tests that take seconds
 	$(PY) -m pytest -n $(TEST_JOBS) --dist loadfile -m "not slow"
 
-test-slow: $(SLOW) ## run the tests that take minutes
+test-slow: $(SLOW) ## run the tests that take minutes (those of pages want a chromium)
 	$(PY) -m pytest -n $(TEST_JOBS) --dist loadfile -m slow
 
 lint: $(PY) ## check the style (ruff)

@@ -13,7 +13,7 @@ from mmseg.core.cost.timing import Timing, measure
 from mmseg.engine.compilation import compile_model
 from mmseg.engine.precision import Precision, precision_from
 from mmseg.utils.checkpoint import load_into, read_checkpoint, state_dict_of
-from mmseg.utils.distributed import get_device
+from mmseg.utils.distributed import named_device
 from mmseg.utils.errors import UserError
 from mmseg.utils.logger import get_root_logger
 
@@ -71,7 +71,7 @@ def print_benchmark(args: Namespace) -> None:
         if getattr(args, name) < least:
             option = "--" + name.replace("_", "-")
             raise UserError(f"{option} {getattr(args, name)} must be {least} or more")
-    device = _device(args.device)
+    device = named_device(args.device)
     section = model_section(args.config, args.cfg_options)
     model = build_for_cost(section, torch.device("cpu"), exact=bool(section.get("exact")))
     if args.checkpoint:
@@ -97,23 +97,6 @@ def print_benchmark(args: Namespace) -> None:
     of = "of the whole process" if device.type == "cpu" else "on the device"
     peak = "unknown" if timing.peak_bytes is None else f"{timing.peak_bytes / 2**20:.0f} MiB {of}"
     print(f"peak memory: {peak}")
-
-
-def _device(name: str | None) -> torch.device:
-    if name is None:
-        return get_device(0)
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UserError(f"--device {name}: no such device; cpu, cuda, cuda:1 and mps are") from None
-    here = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-    }.get(device.type, 0)
-    if (device.index or 0) >= here:
-        raise UserError(f"--device {name}: this machine has {here} device(s) of the kind {device.type}")
-    return device
 
 
 def _describe(device: torch.device) -> str:

@@ -19,7 +19,7 @@ from mmseg.datasets import build_dataset
 from mmseg.engine.evaluator import evaluate
 from mmseg.engine.precision import precision_from
 from mmseg.engine.progress import ProgressBar
-from mmseg.utils.distributed import get_device
+from mmseg.utils.distributed import named_device
 from mmseg.utils.errors import UserError
 from mmseg.visualization.charts import draw_confusion_matrix, percent_of_truth
 
@@ -43,7 +43,7 @@ def confusion_from_args(args: Namespace) -> np.ndarray:
     if args.prediction.endswith(RESULTS):
         confusion, names = confusion_of_results(cfg, args.prediction)
     else:
-        device = torch.device(args.device) if args.device else get_device(0)
+        device = named_device(args.device)
         confusion, names = confusion_of_checkpoint(cfg, args.prediction, device)
     return _write(folder, confusion, names, args)
 

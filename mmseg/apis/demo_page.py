@@ -25,11 +25,11 @@ import numpy as np
 from torch import nn
 
 from mmseg.config import Config
+from mmseg.utils.distributed import named_device
 from mmseg.utils.errors import UserError
 from mmseg.utils.logger import get_root_logger
 from mmseg.visualization.overlay import label_map_image, save_image
 
-from .benchmark import _device
 from .demo import Segmented, blend, legend_html, legend_rows, message_html, segment_upload, summary
 from .demo_style import ONLY_IMAGES, STYLE
 from .inference import init_segmentor
@@ -59,7 +59,7 @@ def demo_from_args(args: Namespace) -> None:
         raise UserError(f"--max-megapixels is {args.max_megapixels:g}; it must be above 0 and at most 170")
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
-    device = _device(args.device)
+    device = named_device(args.device)
     examples = example_images(args.examples) if args.examples else []
     port = free_port(args.host, args.port)
     model = init_segmentor(cfg, args.checkpoint, device=device)

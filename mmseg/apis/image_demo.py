@@ -10,11 +10,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 from mmseg.apis.inference import inference_segmentor, init_segmentor, show_result_pyplot
 from mmseg.core.evaluation import get_palette
 from mmseg.engine.progress import ProgressBar
+from mmseg.utils.distributed import named_device
 from mmseg.utils.errors import UserError
 from mmseg.visualization import label_map_image, overlay, save_image
 from mmseg.visualization.contact_sheet import class_legend, draw_legend, share
@@ -64,22 +64,7 @@ def load_model(config: str, checkpoint: str, device: str | None = None) -> Any:
     Raises:
         UserError: no such config, checkpoint or device.
     """
-    if device is not None:
-        check_device(device)
-    return init_segmentor(config, checkpoint, device)
-
-
-def check_device(name: str) -> None:
-    """Find out whether tensors can be put on a device.
-
-    Raises:
-        UserError: they cannot.
-    """
-    try:
-        torch.zeros(1, device=name)
-    except Exception as error:  # torch raises of several kinds, with pages of text
-        reason = str(error).splitlines()[0]
-        raise UserError(f"--device {name} cannot be used: {reason}; `cpu` is always there") from None
+    return init_segmentor(config, checkpoint, str(named_device(device)))
 
 
 def image_files(given: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from mmseg.config import Config
 from mmseg.core.evaluation.run_results import RunResults, load_results, save_results
 from mmseg.engine.run_log import read_run_log
 from mmseg.utils.checkpoint import read_checkpoint
-from mmseg.utils.distributed import get_device
+from mmseg.utils.distributed import named_device
 from mmseg.utils.errors import UserError
 from mmseg.utils.logger import get_root_logger
 from mmseg.visualization.report import build_page, check_numbers
@@ -44,7 +44,7 @@ def report_from_args(args: Namespace) -> str:
     shape = _shape(args.shape)
     out = args.out or os.path.join(sources[0].folder, "report.html")
     _check_writable(out)
-    device = torch.device(args.device) if args.device else get_device(0)
+    device = named_device(args.device)
     results = [
         results_of(
             source,

@@ -37,6 +37,21 @@ def get_device(gpu_id: int | None = None) -> torch.device:
     return torch.device("cpu")
 
 
+def named_device(name: str | None) -> torch.device:
+    """The device that a command line names, or the best one at hand.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    if name is None:
+        return get_device(0)
+    try:
+        return torch.zeros(1, device=name).device
+    except Exception as error:  # torch raises of several kinds, with pages of text
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--device {name} cannot be used: {reason}; `cpu` is always there") from None
+
+
 def barrier() -> None:
     """Wait for every rank; nothing outside distributed runs."""
     if get_world_size() > 1:
