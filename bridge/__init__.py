@@ -1,0 +1,1 @@
+"""The toolbox from a notebook: ``from bridge.loader import GlobalBridgeController``."""
