@@ -74,7 +74,9 @@ def run_names(paths: Sequence[str], legend: Sequence[str] | None, keys: Sequence
         if len(legend) == len(paths) * len(keys):
             return list(legend[:: len(keys)])
         if len(legend) != len(paths):
-            raise UserError(f"--legend has {len(legend)} names for {len(paths)} logs; give one for each")
+            raise UserError(
+                f"--legend has {len(legend)} names for {len(paths)} log{'s' * (len(paths) != 1)}; give one for each"
+            )
         return list(legend)
     parts = []
     for path in paths:
@@ -124,7 +126,9 @@ def results_table(names: Sequence[str], logs: Sequence[Log], keys: Sequence[str]
         cells = [name, str(last), _short(time), _short(data)]
         cells += [_reached(log, key) for key in keys if key not in ("time", "data_time")]
         table.add_row(*map(Text, cells))
-    console = Console(file=io.StringIO(), width=10_000, color_system=None, force_terminal=False)
+    console = Console(
+        file=io.StringIO(), force_jupyter=False, width=10_000, color_system=None, force_terminal=False
+    )
     console.print(table)
     return console.file.getvalue().rstrip("\n")
 

@@ -17,8 +17,11 @@ from mmseg.utils.errors import UserError
 
 
 def is_archive(path: Path) -> bool:
-    """Whether ``path`` is a .zip or a (compressed) .tar file, by its content."""
-    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    """Whether ``path`` is a .zip or a (compressed) .tar file, by its content, even if cut short."""
+    try:
+        return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    except (EOFError, zlib.error, lzma.LZMAError):
+        return True
 
 
 def unpack(archive: Path, folder: Path) -> None:

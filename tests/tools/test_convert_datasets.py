@@ -244,6 +244,12 @@ class TestArchivesAreNotTrusted:
         assert "x.zip is damaged" in refused("kitti", archive, "-o", tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
+    def test_cut_short(self, tmp_path, refused):
+        archive = pack(write_kitti(tmp_path / "in"), tmp_path / "x.tar.gz")
+        archive.write_bytes(archive.read_bytes()[:200])
+        assert "x.tar.gz is damaged" in refused("kitti", archive, "-o", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
 
 class TestCityscapes:
     def expected(self) -> np.ndarray:

@@ -102,6 +102,8 @@ def _draw(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     for row in rows:
         table.add_row(*map(Text, row))
     # A wide console without colours: the same text in a log file, a pipe and a narrow terminal.
-    console = Console(file=io.StringIO(), width=10_000, color_system=None, force_terminal=False)
+    console = Console(
+        file=io.StringIO(), force_jupyter=False, width=10_000, color_system=None, force_terminal=False
+    )
     console.print(table)
     return console.file.getvalue().rstrip("\n")
