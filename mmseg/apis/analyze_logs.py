@@ -74,9 +74,8 @@ def run_names(paths: Sequence[str], legend: Sequence[str] | None, keys: Sequence
         if len(legend) == len(paths) * len(keys):
             return list(legend[:: len(keys)])
         if len(legend) != len(paths):
-            raise UserError(
-                f"--legend has {len(legend)} names for {len(paths)} log{'s' * (len(paths) != 1)}; give one for each"
-            )
+            logs = "1 log" if len(paths) == 1 else f"{len(paths)} logs"
+            raise UserError(f"--legend has {len(legend)} names for {logs}; give one for each")
         return list(legend)
     parts = []
     for path in paths:

@@ -34,14 +34,16 @@ def browse_from_args(args: Namespace) -> list[str]:
         UserError: a mistake in the arguments, the config or the data.
     """
     cfg = prepare_config(args.config, args.cfg_options)
-    if args.split not in cfg.data:
-        raise UserError(f"{args.config} has no `data.{args.split}`; --split is one of {', '.join(cfg.data)}")
+    if args.split not in ("train", "val", "test") or args.split not in cfg.data:
+        splits = [key for key in ("train", "val", "test") if key in cfg.data]
+        raise UserError(f"{args.config} has no `data.{args.split}`; --split is one of {', '.join(splits)}")
     skip_types(cfg, args.split, args.skip_type or [])
     dataset = build_dataset(cfg.data[args.split], None if args.split == "train" else {"test_mode": True})
     panes = list(dict.fromkeys(["origin", *args.panes] if args.show_origin else args.panes))
     keys = chosen_samples(dataset, args)
     name = os.path.splitext(os.path.basename(args.config))[0]
-    folder = make_work_dir(args.output_dir or os.path.join("./work_dirs", name, "browse"))
+    folder = args.output_dir or os.path.join("./work_dirs", name, "browse")
+    make_work_dir(folder, option="--output-dir")
 
     names = list(dataset.CLASSES or ())
     tiles: list[Tile] = []
@@ -78,13 +80,15 @@ def skip_types(cfg: Config, split: str, types: Sequence[str]) -> None:
     """Leave transforms out of the pipelines of ``data.SPLIT``, by their type.
 
     Raises:
-        UserError: no pipeline has such a transform.
+        UserError: no pipeline has such a transform, or nothing could be shown without it.
     """
     sections = [section for _, section in innermost_data_sets(split, cfg.data[split])]
     sections += [cfg.data[split]] if isinstance(cfg.data[split], Mapping) else []
     pipelines = [s for s in {id(s): s for s in sections}.values() if s.get("pipeline")]
     known = list(dict.fromkeys(str(step.get("type")) for s in pipelines for step in s["pipeline"]))
     for kind in types:
+        if kind in known and kind.startswith("Load") and "Image" in kind:
+            raise UserError(f"--skip-type {kind}: without it there is no image to show; keep it")
         if kind not in known:
             raise UserError(
                 f"--skip-type {kind}: data.{split} has no such transform{near_matches(kind, known)} "

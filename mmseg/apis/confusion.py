@@ -21,7 +21,7 @@ from mmseg.engine.precision import precision_from
 from mmseg.engine.progress import ProgressBar
 from mmseg.utils.distributed import named_device
 from mmseg.utils.errors import UserError
-from mmseg.visualization.charts import draw_confusion_matrix, percent_of_truth
+from mmseg.visualization.charts import check_colour_map, draw_confusion_matrix, percent_of_truth
 
 RESULTS = (".pkl", ".pickle", ".npz")
 CHART, PERCENT, PIXELS = "confusion_matrix.png", "confusion_matrix.csv", "confusion_matrix_pixels.csv"
@@ -34,12 +34,15 @@ def confusion_from_args(args: Namespace) -> np.ndarray:
         UserError: a mistake in the arguments, the config, the data or the checkpoint.
     """
     if not args.prediction.startswith(("http://", "https://")) and not os.path.isfile(args.prediction):
+        folder = os.path.isdir(args.prediction)
         raise UserError(
-            f"{args.prediction} does not exist; give a checkpoint, or what tools/test.py --out wrote "
-            f"({', '.join(RESULTS)})"
+            f"{args.prediction} {'is a folder' if folder else 'does not exist'}; give a checkpoint"
+            f"{' in it' if folder else ''}, or what tools/test.py --out wrote ({', '.join(RESULTS)})"
         )
+    # What is wrong with the chart is said before minutes go into an evaluation.
+    check_colour_map(args.color_theme)
     cfg = prepare_config(args.config, args.cfg_options)
-    folder = make_work_dir(args.save_dir)
+    folder = make_work_dir(args.save_dir, option="SAVE_DIR")
     if args.prediction.endswith(RESULTS):
         confusion, names = confusion_of_results(cfg, args.prediction)
     else:

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from torch import nn
 
-from mmseg.config import Config
+from mmseg.config import Config, check_config
 from mmseg.utils.distributed import named_device
 from mmseg.utils.errors import UserError
 from mmseg.utils.logger import get_root_logger
@@ -59,6 +59,7 @@ def demo_from_args(args: Namespace) -> None:
         raise UserError(f"--max-megapixels is {args.max_megapixels:g}; it must be above 0 and at most 170")
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
+    check_config(cfg)
     device = named_device(args.device)
     examples = example_images(args.examples) if args.examples else []
     port = free_port(args.host, args.port)
@@ -82,7 +83,7 @@ def free_port(host: str, port: int) -> int:
         UserError: it is in use, no port, not ours to take, or ``host`` is no address of this machine.
     """
     if not 0 <= port <= 65535:
-        raise UserError(f"--port is {port}; ports are 1 to 65535")
+        raise UserError(f"--port is {port}; ports are 1 to 65535, and 0 takes any that is free")
     try:
         return _try_port(host, port)
     except OSError as error:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from mmseg.apis.inference import inference_segmentor, init_segmentor, show_result_pyplot
+from mmseg.config import Config, check_config
 from mmseg.core.evaluation import get_palette
 from mmseg.engine.progress import ProgressBar
 from mmseg.utils.distributed import named_device
@@ -62,9 +63,11 @@ def load_model(config: str, checkpoint: str, device: str | None = None) -> Any:
     """``init_segmentor`` for tools: on ``device``, by name.
 
     Raises:
-        UserError: no such config, checkpoint or device.
+        UserError: no such config, checkpoint or device, or a key of the config that means nothing.
     """
-    return init_segmentor(config, checkpoint, str(named_device(device)))
+    cfg = Config.fromfile(config)
+    check_config(cfg)
+    return init_segmentor(cfg, checkpoint, str(named_device(device)))
 
 
 def image_files(given: Sequence[str]) -> list[str]:

@@ -35,7 +35,9 @@ def report_from_args(args: Namespace) -> str:
         if getattr(args, option) and len(args.runs) > 1:
             raise UserError(f"--{option} is of one run, but {len(args.runs)} are given")
     if args.names and len(args.names) != len(args.runs):
-        raise UserError(f"--names gives {len(args.names)} names for {len(args.runs)} runs")
+        raise UserError(
+            f"--names gives {len(args.names)} names for {len(args.runs)} run{'s' * (len(args.runs) != 1)}"
+        )
     sources = [find_source(run, config=args.config, checkpoint=args.checkpoint) for run in args.runs]
     for source, name in zip(sources, args.names or _distinct([s.name for s in sources]), strict=True):
         source.name = name

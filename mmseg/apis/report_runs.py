@@ -147,8 +147,14 @@ def read_label_maps(path: str) -> list[np.ndarray]:
         return [np.asarray(label).reshape(label.shape) for label in maps]
     except Exception as error:  # a foreign file fails anywhere
         raise UserError(
-            f"{path} holds no label maps as tools/test.py --out writes them ({type(error).__name__}: {error})"
+            f"{path} holds no label maps as tools/test.py --out writes them ({_why(error)})"
         ) from None
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ValueError) and "allow_pickle" in str(error):  # numpy advises to run what is there
+        return "neither an .npz archive nor an array"
+    return f"{type(error).__name__}: {error}"
 
 
 def _is_results(path: str) -> bool:

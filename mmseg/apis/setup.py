@@ -38,8 +38,12 @@ def setup_distributed(launcher: str, cfg: Config) -> bool:
     return True
 
 
-def make_work_dir(path: str) -> str:
+def make_work_dir(path: str, option: str = "--work-dir") -> str:
     """Create ``path`` if needed and make sure that files can be written there.
+
+    Args:
+        path: A folder.
+        option: What gives another one on the command line.
 
     Raises:
         UserError: they cannot.
@@ -50,6 +54,6 @@ def make_work_dir(path: str) -> str:
             pass
     except OSError as error:
         raise UserError(
-            f"cannot write to the work dir {path}: {error.strerror or error}; choose another with --work-dir"
+            f"cannot write to the folder {path}: {error.strerror or error}; choose another with {option}"
         ) from None
     return path

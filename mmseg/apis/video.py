@@ -67,7 +67,8 @@ def video_demo_from_args(args: Namespace) -> int:
             bar.advance(note=f"{number / (time.perf_counter() - start):.1f} frames/s")
     seconds = time.perf_counter() - start
     codec = f" ({output.codec}, {fps:g} frames/s)" if hasattr(output, "codec") else ""
-    print(f"{number} frames are in {args.output_file}{codec}; {number / seconds:.1f} a second were segmented")
+    frames_are = "1 frame is" if number == 1 else f"{number} frames are"
+    print(f"{frames_are} in {args.output_file}{codec}; {number / seconds:.1f} a second were segmented")
     return number
 
 

@@ -25,6 +25,7 @@ from mmseg.utils.checkpoint_files import (
 )
 from mmseg.utils.downloads import local_file
 from mmseg.utils.errors import UserError, near_matches
+from mmseg.utils.file_kinds import contents_of_zip, foreign_kind, is_text
 from mmseg.utils.http_file import is_lfs_pointer, is_web_page
 from mmseg.utils.load_weights import LoadReport, load_into, state_dict_of
 from mmseg.utils.pickle_names import UnsafeFileError
@@ -43,6 +44,8 @@ __all__ = [
     "state_dict_of",
     "to_plain",
 ]
+
+_GIVE_WEIGHTS = "give a .pth or .safetensors file of weights"
 
 
 def read_checkpoint(
@@ -128,6 +131,15 @@ def _check_kind(path: str) -> None:
         raise UserError(
             f"{path} is a web page, not a checkpoint; its download failed, so repeat it in a browser"
         )
+    # In a .safetensors file this follows its length in bytes, which may look like any signature.
+    kind = None if head[8:9] == b"{" else foreign_kind(head, os.path.getsize(path))
+    if kind is not None:
+        raise _not_a_checkpoint(path, kind)
+
+
+def _not_a_checkpoint(path: str, kind: str) -> UserError:
+    remedy = "unpack it, and give a file of weights in it" if "archive" in kind else _GIVE_WEIGHTS
+    return UserError(f"{path} is {kind}, not a checkpoint; {remedy}")
 
 
 def _neighbours(path: str) -> str:
@@ -151,17 +163,29 @@ def _read_safetensors(path: str) -> dict[str, torch.Tensor]:
         raise _broken(path, error) from error
 
 
+def _check_zip(path: str) -> None:
+    with zipfile.ZipFile(path) as archive:
+        names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    if not any(name.endswith("data.pkl") for name in names):
+        raise _not_a_checkpoint(path, contents_of_zip(names))
+    check_archive(path)
+
+
 def _read_pickled(path: str) -> Any:
     try:
         if zipfile.is_zipfile(path):
-            check_archive(path)
+            _check_zip(path)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return torch.load(path, map_location="cpu", weights_only=True)
         except Exception:  # older than weights_only, or broken, or hostile: our own reader finds out
             return read_torch_file(path)
+    except UserError:
+        raise
     except UnsafeFileError as error:
+        if _is_text(path):  # letters that happen to be instructions of a pickle
+            raise _broken(path, error) from None
         raise UserError(
             f"{path} is refused: it asks for {error}, which no checkpoint of weights needs and which may run"
             " foreign code; ask whoever made it for a file with the state_dict only"
@@ -170,7 +194,14 @@ def _read_pickled(path: str) -> Any:
         raise _broken(path, error) from error
 
 
+def _is_text(path: str) -> bool:
+    with open(path, "rb") as file:
+        return is_text(file.read(1024))
+
+
 def _broken(path: str, error: Exception) -> UserError:
+    if _is_text(path):
+        return UserError(f"{path} is broken, or no checkpoint of PyTorch: it is text; {_GIVE_WEIGHTS}")
     return UserError(
         f"{path} is broken, or no checkpoint of PyTorch: {_one_line(error)}; copy or download it again"
     )

@@ -157,6 +157,8 @@ def _is_tar(file: IO[bytes]) -> bool:
 
 def _read_tar(file: IO[bytes]) -> Any:
     with tarfile.open(fileobj=file, mode="r:") as archive:
+        if "storages" not in archive.getnames():
+            raise ValueError("it is a tar archive, but not one of torch.save")
         # Members are read in place: nothing is extracted to the disk, so links and paths do nothing.
         storages, data = _tar_storages(_member(archive, "storages"))
         tensors = _tar_tensors(_member(archive, "tensors"), storages)

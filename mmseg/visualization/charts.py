@@ -138,6 +138,21 @@ def _style(run: int) -> dict[str, Any]:
     return {"color": COLOURS[run % len(COLOURS)], "linestyle": _LINES[run // len(COLOURS) % len(_LINES)]}
 
 
+def check_colour_map(name: str) -> None:
+    """Check that matplotlib has a colour map.
+
+    Raises:
+        UserError: it has none of that name.
+    """
+    import matplotlib
+
+    if name not in matplotlib.colormaps:
+        raise UserError(
+            f"matplotlib has no colour map `{name}`{near_matches(name, matplotlib.colormaps)}; "
+            "`Blues`, `viridis` and `winter` are some that it has"
+        )
+
+
 def draw_confusion_matrix(
     path: str | os.PathLike[str],
     confusion: np.ndarray,
@@ -160,11 +175,7 @@ def draw_confusion_matrix(
     """
     import matplotlib
 
-    if colours not in matplotlib.colormaps:
-        raise UserError(
-            f"matplotlib has no colour map `{colours}`{near_matches(colours, matplotlib.colormaps)}; "
-            "`Blues`, `viridis` and `winter` are some that it has"
-        )
+    check_colour_map(colours)
     cmap = matplotlib.colormaps[colours].with_extremes(bad="0.85")
     percent = percent_of_truth(confusion)
     count = len(class_names)
@@ -232,6 +243,10 @@ def _figure(path: str | os.PathLike[str]) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws without a display
     from matplotlib.figure import Figure
 
+    if os.path.isdir(path):
+        raise UserError(
+            f"cannot draw {path}: it is a folder; give the name of a file in it, such as chart.png"
+        )
     figure = Figure(layout="constrained")
     known = FigureCanvasAgg(figure).get_supported_filetypes()
     ending = os.path.splitext(os.fspath(path))[1].lstrip(".").lower()

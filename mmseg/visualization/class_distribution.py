@@ -93,6 +93,8 @@ def _draw(axes: Any, values: np.ndarray, colours: np.ndarray, lying: bool) -> No
 
 
 def _put(axes: Any, texts: Sequence[str], values: np.ndarray, lying: bool) -> None:
+    from matplotlib.patheffects import withStroke
+
     if len(texts) > _MOST_LABELS and not lying:
         return
     for i, (text, value) in enumerate(zip(texts, values, strict=True)):
@@ -105,7 +107,9 @@ def _put(axes: Any, texts: Sequence[str], values: np.ndarray, lying: bool) -> No
         kwargs |= {"ha": "left", "va": "center"} if lying else {"ha": "center", "va": "bottom"}
         if not lying and len(texts) > 12:
             kwargs["rotation"] = 90 if len(texts) > 24 else 45
-        axes.annotate(text, at, fontsize=7, **kwargs).set_in_layout(False)  # hundreds would take seconds
+        label = axes.annotate(text, at, fontsize=7, **kwargs)
+        label.set_path_effects([withStroke(linewidth=2, foreground="white")])  # legible across the line at 1
+        label.set_in_layout(False)  # hundreds would take seconds
 
 
 def _name(axes: Any, names: Sequence[str], label: str, lying: bool) -> None:

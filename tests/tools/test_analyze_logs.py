@@ -103,8 +103,9 @@ def test_names_of_runs(tmp_path):
         (["missing"], "missing does not exist"),
         (["a", "--keys", "mIuO"], "no log has it; did you mean `mIoU`?"),
         (["empty"], "holds no log: neither"),
-        (["a", "--legend", "x", "y"], "--legend has 2 names for 1 logs"),
+        (["a", "--legend", "x", "y"], "--legend has 2 names for 1 log; give"),
         (["a", "--out", "curves.txt"], "is no image format"),
+        (["a", "--out", "empty"], "cannot draw empty: it is a folder; give the name of a file in it"),
         (["noise.json"], "holds no record of a run"),
     ],
 )

@@ -157,6 +157,9 @@ def test_painting():
     [
         (["missing.py"], "config file missing.py does not exist"),
         (["tiny.py", "--split", "trian"], "has no `data.trian`"),
+        (["tiny.py", "--skip-type", "LoadImageFromFile"], "without it there is no image to show; keep it"),
+        (["tiny.py", "--split", "samples_per_gpu"], "--split is one of train, val, test"),
+        (["tiny.py", "--output-dir", "tiny.py/x"], "Not a directory; choose another with --output-dir"),
         (["tiny.py", "--skip-type", "RandomFlop"], "no such transform; did you mean `RandomFlip`"),
         (["tiny.py", "--images", "nothing"], "none of the 10 samples has that in its name"),
         (["tiny.py", "--cfg-options", "data.train.img_dir=img_dir/none"], "`img_dir`"),

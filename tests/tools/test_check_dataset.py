@@ -135,7 +135,7 @@ def test_the_patch_trains(check, tmp_path, monkeypatch):
         (["--cfg-options", "data.train.img_suffix=.tif"], "no image ending in '.tif'"),
         (["--cfg-options", "data.val.type=NoDataset"], "unknown data set NoDataset|NoDataset"),
         (["--cfg-options", "data.train.classes=[left,left]"], "names `left` twice"),
-        (["--work-dir", "/dev/null/x"], "cannot write to the work dir"),
+        (["--work-dir", "/dev/null/x"], "cannot write to the folder"),
     ],
 )
 def test_mistakes_are_one_line(check, args, message):

@@ -74,16 +74,23 @@ def test_largest_mistakes_come_first():
         (["tiny.py", "none.pth", "out"], "none.pth does not exist; give a checkpoint, or what"),
         (["tiny.py", "tiny.py", "out"], "is broken, or no checkpoint of PyTorch"),
         (["tiny.py", "noise.pkl", "out"], "holds no label maps"),
+        (["tiny.py", "noise.npz", "out"], "(neither an .npz archive nor an array)"),
+        (["tiny.py", ".", "out"], ". is a folder; give a checkpoint in it, or what"),
+        (["tiny.py", "tiny.pth", "out", "--color-theme", "Blue"], "no colour map `Blue`; did you mean"),
         (["tiny.py", "few.npz", "out"], "holds 1 label maps, but data.test has 5 images"),
         (["tiny.py", "small.npz", "out"], "the label map of 000.png is (3, 3), its mask (48, 64)"),
         (["tiny.py", "scores.npz", "out"], "holds float64 values"),
-        (["tiny.py", "tiny.pth", "tiny.py/out"], "cannot write to the work dir"),
+        (
+            ["tiny.py", "tiny.pth", "tiny.py/out"],
+            "cannot write to the folder tiny.py/out: Not a directory; choose another with SAVE_DIR",
+        ),
         (["tiny.py", "good.npz", "out", "--color-theme", "Blue"], "no colour map `Blue`; did you mean"),
         (["tiny.py", "good.npz", "out", "--show"], "there is no display"),
     ],
 )
 def test_mistakes_are_one_line(trained, tmp_path, monkeypatch, capsys, args, message):
-    (tmp_path / "noise.pkl").write_bytes(bytes(range(256)))
+    for name in ("noise.pkl", "noise.npz"):
+        (tmp_path / name).write_bytes(bytes(range(256)))
     good = np.zeros((48, 64), np.int64)
     for name, maps in (
         ("good", [good] * 5),
@@ -93,7 +100,11 @@ def test_mistakes_are_one_line(trained, tmp_path, monkeypatch, capsys, args, mes
     ):
         np.savez(tmp_path / f"{name}.npz", *maps)
     monkeypatch.chdir(tmp_path)
+    evaluated: list[object] = []
+    monkeypatch.setattr("mmseg.apis.confusion.evaluate", lambda *args, **kwargs: evaluated.append(args))
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     assert message in refusal("confusion_matrix", *args, monkeypatch=monkeypatch, capsys=capsys)
     assert not list(tmp_path.rglob("*.partial*"))
+    # What is wrong with the chart is said before minutes go into an evaluation.
+    assert evaluated == []

@@ -78,6 +78,7 @@ def test_mistakes_are_one_line_before_gradio_is_imported(trial, refused, tmp_pat
     monkeypatch.setitem(sys.modules, "gradio", None)  # an import would fail
     (tmp_path / "notes.txt").write_text("hello")
     assert "gone.py does not exist" in refused(config=tmp_path / "gone.py")
+    assert "did you mean `samples_per_gpu`?" in refused("--cfg-options", "data.sample_per_gpu=2")
     assert "there is no checkpoint" in refused(checkpoint=tmp_path / "gone.pth")
     assert "notes.txt is broken, or no checkpoint" in refused(checkpoint=tmp_path / "notes.txt")
     assert "--device tpu9" in refused("--device", "tpu9")

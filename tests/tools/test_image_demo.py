@@ -94,8 +94,9 @@ VAL, RUN = "img_dir/val/000.png", ["tiny.py", "tiny.pth"]
         (["cut.png", *RUN, "--out-file", "o.png"], "cut.png is missing or is no image"),
         (["empty", *RUN, "--out-dir", "o"], "the folder empty has no image"),
         ([VAL, "none.py", "tiny.pth", "--out-file", "o.png"], "config file none.py does not exist"),
+        ([VAL, "typo.py", "tiny.pth", "--out-file", "o.png"], "did you mean `samples_per_gpu`?"),
         ([VAL, "tiny.py", "none.pth", "--out-file", "o.png"], "none.pth"),
-        ([VAL, "tiny.py", VAL, "--out-file", "o.png"], "000.png is refused"),
+        ([VAL, "tiny.py", VAL, "--out-file", "o.png"], "000.png is a PNG image, not a checkpoint"),
         ([VAL, *RUN, "--out-file", "o.txt"], "--out-file o.txt must end in one of .jpg"),
         (["img_dir/val", *RUN, "--out-file", "o.png"], "--out-file is for one image, and there are 5"),
         ([VAL, *RUN, "--out-file", "o.png", "--out-dir", "o"], "exclude each other"),
@@ -111,6 +112,7 @@ VAL, RUN = "img_dir/val/000.png", ["tiny.py", "tiny.pth"]
 def test_mistakes_are_one_line(root, monkeypatch, capsys, args, message):
     monkeypatch.chdir(root)
     (root / "empty").mkdir(exist_ok=True)
+    (root / "typo.py").write_text("_base_ = 'tiny.py'\ndata = dict(sample_per_gpu=2)\n")
     (root / "cut.png").write_bytes((root / VAL).read_bytes()[:50])
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)

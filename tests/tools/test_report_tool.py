@@ -65,9 +65,15 @@ def test_a_run_a_comparison_and_results_alone(runs, monkeypatch, capsys):
         (["{run}", "--checkpoint", "{run}/tiny.py"], "error: .*tiny.py"),
         (["{run}", "--config", "no.py"], "error: config file no.py does not exist"),
         (["{run}", "{run}", "--config", "no.py"], "error: --config is of one run, but 2 are given"),
-        (["{run}", "--names", "a", "b"], "error: --names gives 2 names for 1 runs"),
-        (["{run}", "--images", "-1"], "error: a report of -1 images"),
-        (["{run}", "--rounds", "0"], "error: a report of 6 images, 0 rounds"),
+        (["{run}", "--names", "a", "b"], "error: --names gives 2 names for 1 run$"),
+        (
+            ["{run}", "--images", "-1"],
+            "error: a report shows 0 or more images .--images., .* not -1, 2000 and 10 MB",
+        ),
+        (
+            ["{run}", "--rounds", "0"],
+            "error: a report shows .*, draws 1 or more rounds .--rounds.*; not 6, 0 and 10 MB",
+        ),
         (["{run}", "--out", "{run}/tiny.py/x.html"], "error: cannot write the report to .*x.html"),
         (["{run}", "--shape", "wide"], "error: --shape is H W"),
         (["{run}", "--cfg-options", "data.test.classes=['left','centre']"], "error: .*classes"),

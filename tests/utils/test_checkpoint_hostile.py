@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -235,7 +237,7 @@ def test_zip_tricks_are_refused(tmp_path: Path) -> None:
     assert "two parts of one name" in refusal(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("notes.txt", "hello")
-    assert "not one of torch.save" in refusal(path)
+    assert "is a zip archive of 1 file, not a checkpoint" in refusal(path)
 
 
 def test_overlapping_zip_parts_are_refused(tmp_path: Path) -> None:
@@ -269,6 +271,16 @@ def test_a_tar_archive_with_links_is_refused(tmp_path: Path) -> None:
         (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "is a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
         (b"model = dict(type='EncoderDecoder')\n", "is broken, or no checkpoint"),
+        (b"import torch\nfrom torch import nn\n", "is broken, or no checkpoint of PyTorch: it is text"),
+        (b"Pixels of 19 classes.\n", "is broken, or no checkpoint of PyTorch: it is text"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "is a PNG image, not a checkpoint; give a .pth"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "is a JPEG image, not a checkpoint"),
+        (b"RIFF\x10\x00\x00\x00WEBPVP8 ", "is a WebP image, not a checkpoint"),
+        (b"BM\x0e\x00\x00\x00\x00\x00\x00\x00\x36\x00\x00\x00", "is a BMP image, not a checkpoint"),
+        (b"\x00\x00\x00\x20ftypisom", "is an MP4 video or a HEIF image, not a checkpoint"),
+        (b"\x1f\x8b\x08\x00\x00\x00\x00\x00", "is a gzip archive, not a checkpoint; unpack it"),
+        (b"\x93NUMPY\x01\x00", "is an array of NumPy, not a checkpoint"),
+        (b"\x89HDF\r\n\x1a\n\x00", "is an HDF5 file"),
         (b"\x00" * 5000, "is broken, or no checkpoint"),
         (b"PK\x03\x04" + b"\x00" * 100, "is broken, or no checkpoint"),
         (pickle.dumps({"state_dict": {}}), "is broken, or no checkpoint"),
@@ -281,6 +293,21 @@ def test_other_files_are_recognised(content: bytes, words: str, tmp_path: Path) 
         path.write_bytes(content)
         message = refusal(path)
         assert words in message
+
+
+def test_archives_of_other_files_are_recognised(tmp_path: Path) -> None:
+    inside = tmp_path / "notes.txt"
+    inside.write_text("x")
+    path = tmp_path / "all.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(inside, "run/notes.txt")
+    assert "is a zip archive of 1 file, not a checkpoint; unpack it" in refusal(path)
+    with open(path, "wb") as file:
+        np.savez(file, a=np.zeros(3))
+    assert "is an archive of NumPy arrays (.npz), not a checkpoint" in refusal(path)
+    with tarfile.open(path, "w") as archive:
+        archive.add(inside)
+    assert "it is a tar archive, but not one of torch.save" in refusal(path)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.95, 0.999])

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from mmseg.core.evaluation.run_results import RunResults
 from mmseg.utils.errors import UserError
 from mmseg.visualization.report import build_page
 from mmseg.visualization.report.html import percent, short
+from mmseg.visualization.report.pictures import _spread
 from mmseg.visualization.report.svg import Plot, log_ticks, ticks
 from tests.helpers_report import Page, drawn_results
 
@@ -191,7 +193,7 @@ def test_many_classes_show_those_with_the_most_pixels():
 def test_mistakes():
     with pytest.raises(UserError, match="at least one run"):
         build_page([])
-    with pytest.raises(UserError, match="a report of -1 images"):
+    with pytest.raises(UserError, match="a report shows 0 or more images .* not -1, 2000 and 10 MB"):
         build_page([RunResults("x")], images=-1)
 
 
@@ -227,3 +229,14 @@ def test_classes_of_an_image_are_json(one):
     here = json.loads(shots[0]["data-here"])
     assert {row[0] for row in here} == {0, 1, 2} and all(0 <= row[1] <= 1 for row in here)
     assert sum(row[2] for row in here) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("scores", "anchor"), [([0.31, 0.32, 0.33, 0.52], "start"), ([0.31, 0.53, 0.54], "end")]
+)
+def test_label_of_the_median_stands_above_the_bars_and_inside(scores, anchor):
+    facts = SimpleNamespace(image_iou=np.array(scores), order=list(range(len(scores))))
+    drawn = _spread(facts)
+    x, y, side = re.search(r'<text x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)"[^>]*>median', drawn).groups()
+    highest = min(float(top) for top in re.findall(r'<rect class="bin"[^>]* y="([\d.]+)"', drawn))
+    assert side == anchor and float(y) < highest and 46 < float(x) < 388

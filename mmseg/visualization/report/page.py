@@ -79,8 +79,8 @@ def check_numbers(images: int, rounds: int, max_bytes: int) -> None:
     """
     if images < 0 or rounds < 1 or max_bytes < 1:
         raise UserError(
-            f"a report of {images} images, {rounds} rounds and {max_bytes} bytes is none; images from 0, "
-            "rounds and size from 1"
+            "a report shows 0 or more images (--images), draws 1 or more rounds (--rounds) and has a size "
+            f"above 0 (--max-mb); not {images}, {rounds} and {max_bytes / 1e6:g} MB"
         )
 
 

@@ -200,7 +200,8 @@ def _spread(facts: Facts) -> str:
     values = 100 * facts.image_iou[facts.order]
     ends = _ends(values)
     counts, edges = np.histogram(values, bins=20, range=ends)
-    plot = Plot(ends, (0, max(1, int(counts.max()))), "mIoU of the image, %", "images", height=200)
+    # Room above the highest bar, for the label of the median.
+    plot = Plot(ends, (0, 1.2 * max(1, int(counts.max()))), "mIoU of the image, %", "images", height=200)
     inset = (ends[1] - ends[0]) / 250
     for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
         if count:
@@ -212,7 +213,9 @@ def _spread(facts: Facts) -> str:
             )
     median = float(np.median(values))
     plot.line([(median, 0), (median, plot.y[1])], "s1 mark")
-    plot.words(plot.px(median) + 5, plot.top + 10, f"median {median:.1f}", kind="label")
+    # On the left of the line where the right has no room for it.
+    side, anchor = (5, "start") if plot.px(median) < 0.7 * plot.width else (-5, "end")
+    plot.words(plot.px(median) + side, plot.top + 10, f"median {median:.1f}", anchor, kind="label")
     span = f"from {values.min():.1f} to {values.max():.1f} %"
     text = f"Histogram of the images' mIoU: median {median:.1f} %, {span}."
     return figure(plot.draw(text), "How the images spread")
