@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,6 +78,8 @@ def remarks(cost: Cost, hw: tuple[int, int]) -> list[str]:
     if idle:
         parts = ", ".join(f"{name} {mega(number)}" for name, number in idle.items())
         lines.append(f"Parameters that only training uses: {parts}.")
+    if cost.analysis.unused:
+        lines.append(f"Computed for nothing, and left out of the total: {listed(cost.analysis.unused)}.")
     return [*lines, _cross_check(cost, hw, by_operator)]
 
 
@@ -85,7 +88,8 @@ def _cross_check(cost: Cost, hw: tuple[int, int], by_operator: Mapping[str, floa
     found = torch_flops(lambda: cost.model.forward_dummy(image))
     if isinstance(found, str):
         return f"Check: torch.utils.flop_counter cannot count this model: {found}"
-    products = sum(macs for name, macs in by_operator.items() if name in PRODUCTS)
+    counted = Counter(by_operator) + cost.analysis.unused  # torch sees what no output depends on, too
+    products = sum(macs for name, macs in counted.items() if name in PRODUCTS)
     rest = {name: macs for name, macs in by_operator.items() if name not in PRODUCTS}
     agree = abs(found / 2 - products) <= 1e-3 * max(products, 1)
     verdict = "they agree" if agree else "they differ: one of them does not know an operator of this model"
@@ -99,17 +103,19 @@ def _cross_check(cost: Cost, hw: tuple[int, int], by_operator: Mapping[str, floa
 def cost_as_run(section: Mapping[str, Any], hw: tuple[int, int], exact: Cost) -> list[str]:
     """The cost of the operators that training and testing really run, and of the windows of a test."""
     cost = count_cost(section, hw, exact=False)
-    share = f"{100 * cost.macs / max(exact.macs, 1):.1f} % of the above"
+    macs = cost.macs + sum(cost.analysis.unused.values())
+    share = f"{100 * macs / max(exact.macs, 1):.1f} % of the above"
     lines = [
-        f"As it runs (model.exact=False): {giga(cost.macs)}, "
-        + ("the same operators." if cost.macs == exact.macs else f"{share}.")
+        f"As it runs (model.exact=False): {giga(macs)}, "
+        + ("the same operators." if macs == exact.macs else f"{share}.")
     ]
     if (section.get("test_cfg") or {}).get("mode") == "slide":
         model = cost.model
         image = image_for(model, hw, cost.device)
         windows = cost_analysis_class()(model, lambda: logits_of(model, image, None))
+        total = windows.total() + sum(windows.unused.values())
         crop = section["test_cfg"].get("crop_size")
-        lines.append(f"A test of this image in windows of {_size(crop)} (test_cfg): {giga(windows.total())}.")
+        lines.append(f"A test of this image in windows of {_size(crop)} (test_cfg): {giga(total)}.")
     return lines
 
 

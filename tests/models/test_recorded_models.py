@@ -3,8 +3,8 @@
 A model is added by its name in ``MODELS`` and by its files in tests/data/models/recorded/:
 ``NAME.json.gz`` with ``model`` (its config), ``hw`` (size of the input), ``keys`` (of its state dict, in
 order, with shapes) and perhaps ``initial`` (mean, standard deviation and count of each parameter after
-``init_weights``); ``NAME.npz`` with the ``logits`` ``o[:, :, ::sub, ::sub].ravel()[::stride]``, where
-``sub`` and ``stride`` stand in the former.
+``init_weights``) and ``flops`` (fvcore's totals by "height width"); ``NAME.npz`` with the ``logits``
+``o[:, :, ::sub, ::sub].ravel()[::stride]``, where ``sub`` and ``stride`` stand in the former.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmseg.core.cost.fvcore_count import CostAnalysis
 from mmseg.models import build_segmentor
 from tests.helpers_models import DATA, recorded_image, recorded_json, recorded_model, relative_distance
 
@@ -25,6 +26,12 @@ MODELS = [
     "deeplabv3plus_r18",
     "deeplabv3plus_r50",
     "deeplabv3plus_r101",
+    "upernet_r50_thin",
+    "upernet_swin_thin",
+    "fcn_r50_caffe_thin",
+    "deeplabv3_r50_multigrid_thin",
+    "semantic_fpn_r50_thin",
+    "unet_deconv_two_auxiliary_heads",
 ]
 
 
@@ -77,3 +84,14 @@ def test_initial_weights_spread_as_in_0_25(name: str) -> None:
         elif count > 500:
             assert abs(parameter.std().item() - std) <= 0.15 * std, name
             assert abs(parameter.mean().item() - mean) <= 4 * std / count**0.5, name
+
+
+@pytest.mark.parametrize("name", those_with("flops"))
+def test_flops_are_those_of_0_25(name: str) -> None:
+    entry = entry_of(name)
+    with torch.device("meta"):
+        model = build_segmentor({**entry["model"], "exact": True}).eval()
+    for size, total in entry["flops"].items():
+        image = torch.zeros(1, 3, *map(int, size.split()), device="meta")
+        cost = CostAnalysis(model, lambda image=image: model.forward_dummy(image))
+        assert cost.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total() == total, size

@@ -22,7 +22,8 @@ class EncoderDecoder(BaseSegmentor):
 
     Args:
         backbone, decode_head, neck: Their configs.
-        auxiliary_head: A head's config or a list of them.
+        auxiliary_head: A head's config or a list of them; those of a list draw their classifiers at
+            first as ``nn.Conv2d`` does, unless they have an ``init_cfg``.
         train_cfg: Handed to the heads.
         test_cfg: ``mode='whole'`` (default), or ``mode='slide'`` with ``crop_size`` and ``stride``.
         pretrained: A checkpoint for the backbone.
@@ -58,6 +59,9 @@ class EncoderDecoder(BaseSegmentor):
         self.num_classes = self.decode_head.num_classes
         if isinstance(auxiliary_head, list | tuple):
             self.auxiliary_head = nn.ModuleList(build_head(cfg) for cfg in auxiliary_head)
+            for head, cfg in zip(self.auxiliary_head, auxiliary_head, strict=True):
+                if "init_cfg" not in cfg:  # as in 0.25, the default is for a head that stands alone
+                    head.init_cfg = None
         elif auxiliary_head is not None:
             self.auxiliary_head = build_head(auxiliary_head)
         self.train_cfg, self.test_cfg = train_cfg, test_cfg

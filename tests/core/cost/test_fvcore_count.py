@@ -142,3 +142,34 @@ def test_a_product_with_a_vector_is_listed_not_counted():
     matrix, vector = torch.empty(3, 4, device="meta"), torch.empty(4, device="meta")
     analysis = CostAnalysis(model, lambda: matrix @ vector)
     assert analysis.total() == 0 and set(analysis.unsupported_ops()) == {"aten::matmul"}
+
+
+class HalfRead(nn.Module):
+    """Two convolutions after a third, and products that are only written into a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.read, self.unread = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
+        self.norm = nn.LayerNorm(8)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = F.relu(self.stem(image))
+        maps = [self.read(x), self.norm(self.unread(x))]
+        canvas = torch.zeros_like(maps[0])
+        canvas[:, :, :4] += maps[0][:, :, :4]
+        return canvas
+
+
+def test_what_nothing_reads_is_left_out_as_in_a_trace():
+    model, image = HalfRead().eval(), torch.randn(1, 3, 6, 8)
+    ours, theirs = CostAnalysis(model, lambda: model(image)), traced(model, image)
+    assert ours.total() == theirs.total() == 2 * 48 * 3 * 3 * 9
+    assert ours.by_module() == theirs.by_module()
+    assert ours.unused == {"conv": 48 * 3 * 3 * 9, "layer_norm": 5 * 48 * 3}
+
+
+def test_everything_counts_if_the_run_returns_no_tensor():
+    model, image = HalfRead().eval(), torch.randn(1, 3, 6, 8)
+    ours = CostAnalysis(model, lambda: [model(image), None][1])
+    assert ours.total() == 3 * 48 * 3 * 3 * 9 + 5 * 48 * 3
+    assert not ours.unused

@@ -46,6 +46,15 @@ def test_val_step_marks_its_names() -> None:
     assert "decode.loss_ce_val" in model_of().val_step(batch())["log_vars"]
 
 
+def test_first_weights_of_the_classifiers_of_several_auxiliary_heads() -> None:
+    normal = {"type": "Normal", "std": 0.01, "override": {"name": "conv_seg"}}
+    alone = model_of(auxiliary_head=aux(1)).auxiliary_head
+    first, second = model_of(auxiliary_head=[aux(1), aux(1) | {"init_cfg": normal}]).auxiliary_head
+    for head in (alone, second):  # N(0, 0.01)
+        assert head.conv_seg.weight.std() < 0.015 and not head.conv_seg.bias.any()
+    assert first.conv_seg.weight.std() > 0.1 and first.conv_seg.bias.all()  # uniform up to 1 / sqrt(8)
+
+
 def test_one_auxiliary_head_and_several() -> None:
     one = model_of(auxiliary_head=aux(2))
     assert one.with_auxiliary_head
