@@ -82,7 +82,11 @@ def _count(
     model = build_for_cost(model_cfg, device, exact)
     image = image_for(model, hw, device)
     analysis = cost_analysis(model, lambda: model.forward_dummy(image))
-    return Cost(model, device, int(analysis.total()), params_of([model]), analysis)
+    try:
+        macs = int(analysis.total())
+    except UserError as error:  # its advice is for training; here the size is an argument
+        raise UserError(f"{error}; for this count choose another --shape") from error
+    return Cost(model, device, macs, params_of([model]), analysis)
 
 
 def cost_analysis_class() -> type[CostAnalysis]:

@@ -137,7 +137,7 @@ def tiny_backbone(heads: list[int]) -> dict[str, Any]:
 def small(cfg: Config) -> Config:
     """The same recipe with a tiny model, small crops and two iterations."""
     model, data = cfg.model, cfg.data
-    if model.backbone.type == "MixVisionTransformer":
+    if model.get("backbone", {}).get("type") == "MixVisionTransformer":  # a distiller has none of its own
         heads = list(model.backbone.num_heads)
         model.backbone.update(tiny_backbone(heads))
         auxiliary = model.get("auxiliary_head") or []

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from mmseg.models.backbones.indices import check_indices
 from mmseg.models.builder import BACKBONES
 from mmseg.models.init import constant_init, conv_fan_out_init, trunc_normal_init
 from mmseg.models.layers import (
@@ -316,8 +317,4 @@ def _check_stages(num_stages: int, per_stage: dict[str, Sequence[int]], out_indi
                 f"MixVisionTransformer: {name}={values} must have one entry for each of"
                 f" num_stages={num_stages} stages"
             )
-    bad = [i for i in out_indices if not 0 <= i < num_stages]
-    if bad or not out_indices:
-        raise UserError(
-            f"MixVisionTransformer: out_indices={list(out_indices)} must name stages 0 to {num_stages - 1}"
-        )
+    check_indices("MixVisionTransformer", out_indices, num_stages)

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg.models.backbones.indices import check_indices
 from mmseg.models.backbones.resnet_blocks import BasicBlock, Bottleneck, make_stage
 from mmseg.models.builder import BACKBONES
 from mmseg.models.init import constant_init, initialize
@@ -250,8 +251,7 @@ def _check(
             raise UserError(
                 f"{name}: {key}={values} must have one entry for each of num_stages={num_stages} stages"
             )
-    if not out_indices or any(not 0 <= i < num_stages for i in out_indices):
-        raise UserError(f"{name}: out_indices={list(out_indices)} must name stages 0 to {num_stages - 1}")
+    check_indices(name, out_indices, num_stages)
     if style not in ("pytorch", "caffe"):
         raise UserError(f"{name}: style={style!r} must be 'pytorch' or 'caffe'")
     if not isinstance(frozen_stages, int) or not -1 <= frozen_stages <= num_stages:

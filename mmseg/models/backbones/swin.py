@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmseg.models.backbones.indices import check_indices
 from mmseg.models.backbones.swin_blocks import PatchMerging, SwinStage, missing_cells
 from mmseg.models.backbones.swin_pretrained import fit_pretrained, resize_positions
 from mmseg.models.builder import BACKBONES
@@ -216,10 +217,7 @@ def _check_settings(
                 f"SwinTransformer: the {embed_dims * 2**i} channels of stage {i} do not divide by"
                 f" num_heads[{i}]={heads}"
             )
-    if not out_indices or any(not 0 <= i < stages for i in out_indices):
-        raise UserError(
-            f"SwinTransformer: out_indices={list(out_indices)} must name stages 0 to {stages - 1}"
-        )
+    check_indices("SwinTransformer", out_indices, stages)
     if not isinstance(frozen_stages, int) or not -1 <= frozen_stages <= stages:
         raise UserError(
             f"SwinTransformer: frozen_stages={frozen_stages} must lie between -1 and the {stages} stages"

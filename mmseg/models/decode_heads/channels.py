@@ -46,6 +46,8 @@ def check_channels(
     if task is None:
         if num_classes is None:
             raise UserError(f"{name} needs `num_classes`")
+        if not isinstance(num_classes, int) or num_classes < 1:
+            raise UserError(f"{name}: num_classes is the number of classes, not {num_classes!r}")
         if num_classes == 1:
             raise UserError(
                 f"{name}: with num_classes=1 every pixel would be of class 0; for background and foreground "

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmseg.models.builder import build_loss, build_pixel_sampler
 from mmseg.models.decode_heads.channels import check_channels, check_one_channel
+from mmseg.models.decode_heads.inputs import check_numbers
 from mmseg.models.layers import resize
 from mmseg.models.layers.conv_module import check_conv_cfg
 from mmseg.models.layers.resize import at_least_float32, resize_unless_same
@@ -81,6 +82,7 @@ class BaseDecodeHead(BaseModule, ABC):
     ) -> None:
         super().__init__(init_cfg)
         check_conv_cfg(conv_cfg)
+        check_numbers(type(self).__name__, in_channels, channels, dropout_ratio)
         settings = check_channels(type(self).__name__, task, num_classes, out_channels, threshold)
         self.task, self.num_classes, self.out_channels, self.threshold = settings
         self._init_inputs(in_channels, in_index, input_transform)

@@ -4,7 +4,7 @@ Prediction")."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from mmseg.models.module import InitCfg
 from mmseg.models.segmentors.base import Metas
 from mmseg.models.segmentors.encoder_decoder import EncoderDecoder
 from mmseg.registry import check_arguments
-from mmseg.utils.errors import UserError
+from mmseg.utils.errors import UserError, near_matches
 from mmseg.utils.logger import get_root_logger
 
 LOGITS = "decode_head.conv_seg"
@@ -203,6 +203,12 @@ def pairs_of(distillation: Any) -> list[Pair]:
         or not all(isinstance(e, Mapping) for e in entries)
     ):
         raise UserError(f"model.distillation is a list of dictionaries, one per pair, not {distillation!r}")
+    known = [field.name for field in fields(Pair)]
     for entry in entries:
-        check_arguments(Pair, dict(entry))
+        for key in entry:
+            if key not in known:
+                raise UserError(
+                    f"model.distillation takes no `{key}`{near_matches(key, known)} (it takes:"
+                    f" {', '.join(known)})"
+                )
     return [Pair(**entry) for entry in entries]

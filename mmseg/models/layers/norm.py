@@ -41,6 +41,8 @@ def build_norm_layer(
     Raises:
         UserError: an unknown type or argument.
     """
+    if not isinstance(cfg, dict):
+        raise UserError(f"norm_cfg is a dictionary such as dict(type='BN'), not {cfg!r}")
     args = dict(cfg)
     kind = args.pop("type", None)
     if kind not in NORMS:

@@ -197,6 +197,8 @@ def test_a_string_for_pretrained_is_a_checkpoint(tmp_path: Any) -> None:
         ({"strides": [1, 2, 2]}, r"strides=\[1, 2, 2\].*num_stages=4"),
         ({"dilations": 2}, "dilations=2"),
         ({"out_indices": [0, 4]}, r"out_indices=\[0, 4\].*0 to 3"),
+        ({"out_indices": 3}, "out_indices=3 must name stages 0 to 3, in a list"),
+        ({"norm_cfg": None}, "norm_cfg is a dictionary .*not None"),
         ({"style": "torch"}, "style='torch'.*'caffe'"),
         ({"frozen_stages": 5}, "frozen_stages=5 must lie between -1 and the 4 stages"),
         ({"multi_grid": [1]}, r"multi_grid=\[1\].*2 blocks"),

@@ -67,6 +67,10 @@ def test_a_new_head_needs_its_forward_only() -> None:
         ({"loss_decode": []}, "loss_decode"),
         ({"loss_decode": {"type": "CrossEntropy"}}, "did you mean.*CrossEntropyLoss"),
         ({"sampler": {"type": "OHEM"}}, "unknown pixel sampler `OHEM`"),
+        ({"channels": 0}, "channels=0 must be whole numbers above 0"),
+        ({"in_channels": "8"}, "in_channels='8'"),
+        ({"dropout_ratio": 2}, "dropout_ratio is a share from 0 to 1, not 2"),
+        ({"num_classes": "three"}, "num_classes is the number of classes, not 'three'"),
         ({"num_clases": 3}, "did you mean.*num_classes"),
     ],
 )
