@@ -112,7 +112,11 @@ def test_a_cache_until_a_file_changes(tmp_path, picture):
     assert known == 0 and facts[other.key, paths[0]]["channels"] == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"torn", gzip.compress(b'{"version": 0, "entries": {}}')])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"torn", gzip.compress(b'{"version": 0, "entries": {}}')],
+    ids=["empty", "torn", "of another version"],
+)
 def test_a_cache_that_cannot_be_used_is_empty(tmp_path, content):
     path = tmp_path / "cache.json.gz"
     path.write_bytes(content)
