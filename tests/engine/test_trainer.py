@@ -47,7 +47,7 @@ def test_loss_falls_and_scores_rise(root, tmp_path):
     (scores,) = [r for r in records if r["mode"] == "val"]
     assert scores["mIoU"] > 0.6
     assert trainer.best["score"] == pytest.approx(scores["mIoU"], abs=1e-4)
-    assert (tmp_path / "best_mIoU_iter_60.pth").exists()
+    assert (tmp_path / "best_mIoU_iter_150.pth").exists()
 
 
 @pytest.mark.parametrize("stop", [1, 4, 5, 7])
