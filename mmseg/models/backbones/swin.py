@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmseg.models.backbones.indices import check_indices
-from mmseg.models.backbones.swin_blocks import PatchMerging, SwinStage, missing_cells
+from mmseg.models.backbones.swin_attention import missing_cells
+from mmseg.models.backbones.swin_blocks import PatchMerging, SwinStage
 from mmseg.models.backbones.swin_pretrained import fit_pretrained, resize_positions
 from mmseg.models.builder import BACKBONES
 from mmseg.models.init import constant_init, trunc_normal_init

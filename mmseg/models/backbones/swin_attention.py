@@ -15,6 +15,14 @@ APART = -100.0
 _KEPT_MASKS = 8
 
 
+def missing_cells(size: int, kernel: int, stride: int) -> int:
+    """How many cells a side of ``size`` lacks for ``ceil(size / stride)`` steps of a kernel."""
+    # Not by -(-size // stride): of a negative number ONNX rounds the other way.
+    missing = ((size + stride - 1) // stride - 1) * stride + kernel - size
+    # It cannot be negative then, and comparing would ask an exporter about a side that it does not know.
+    return missing if kernel >= stride else max(missing, 0)
+
+
 def relative_position_index(window: int) -> Tensor:
     """The row of the bias table for every pair of tokens of a window, int64 (window**2, window**2).
 
@@ -168,7 +176,7 @@ class ShiftedWindowAttention(nn.Module):
     def forward(self, x: Tensor, masks: MaskCache) -> Tensor:
         window, shift = self.w_msa.window, self.shift
         height, width = x.shape[1], x.shape[2]
-        below, beside = -height % window, -width % window
+        below, beside = missing_cells(height, window, window), missing_cells(width, window, window)
         if is_exporting() or below or beside:  # a graph pads by 0 where nothing is missing
             x = F.pad(x, (0, 0, 0, beside, 0, below))
         mask = None

@@ -12,16 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmseg.models.backbones.swin_attention import MaskCache, ShiftedWindowAttention, WindowAttention
+from mmseg.models.backbones.swin_attention import (
+    MaskCache,
+    ShiftedWindowAttention,
+    WindowAttention,
+    missing_cells,
+)
 from mmseg.models.layers import DropPath, build_activation, build_norm_layer, checkpointed
 from mmseg.models.layers.exporting import is_exporting
-
-
-def missing_cells(size: int, kernel: int, stride: int) -> int:
-    """How many cells a side of ``size`` lacks for ``ceil(size / stride)`` steps of a kernel."""
-    missing = (-(-size // stride) - 1) * stride + kernel - size
-    # It cannot be negative then, and comparing would ask an exporter about a side that it does not know.
-    return missing if kernel >= stride else max(missing, 0)
 
 
 class FeedForward(nn.Module):

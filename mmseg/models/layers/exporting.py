@@ -2,6 +2,7 @@
 
 Heights and widths are unknowns then (``torch.SymInt``). A plain ``if`` on one of them is answered for the
 example image, and the answer is kept as a condition on all images; so models ask these functions first.
+Sizes are computed without ``//`` of negative numbers, which Python rounds down and ONNX towards zero.
 """
 
 from __future__ import annotations
