@@ -71,6 +71,17 @@ def tiny(name: str) -> dict[str, Any]:
     if name == "Baseline":
         backbone = dict(type="BasicSegNet", n_class=3)
         return dict(model, backbone=backbone, decode_head=head("BasicDecoder", 3, 0, input_size=(48, 64)))
+    strided = dict(tiny_resnet(), dilations=(1, 1, 1, 1), strides=(1, 2, 2, 2))
+    widths = [8, 16, 32, 64]
+    if name == "UPerNet":
+        return dict(model, backbone=strided, decode_head=head("UPerHead", widths, [0, 1, 2, 3]))
+    if name == "FPN":
+        neck = dict(type="FPN", in_channels=widths, out_channels=8, num_outs=4)
+        heads = head("FPNHead", [8] * 4, [0, 1, 2, 3], feature_strides=[4, 8, 16, 32])
+        return dict(model, backbone=strided, neck=neck, decode_head=heads)
+    if name == "timm":
+        backbone = dict(type="TIMMBackbone", model_name="resnet10t", pretrained=False, out_indices=(1, 2))
+        return dict(model, backbone=backbone, decode_head=head("FCNHead", 128, 1, num_convs=1))
     raise KeyError(name)
 
 

@@ -186,4 +186,8 @@ class ShiftedWindowAttention(nn.Module):
         x = self.w_msa(x, mask)
         if shift:
             x = x.roll((shift, shift), (1, 2))
+        if is_exporting():
+            # A slice is contiguous where nothing was padded, elsewhere not: its graph holds for one of both.
+            rows, columns = (torch.arange(side, device=x.device) for side in (height, width))
+            return x.index_select(1, rows).index_select(2, columns)
         return x[:, :height, :width]

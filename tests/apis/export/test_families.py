@@ -17,7 +17,7 @@ from mmseg.utils.errors import UserError
 from tests.helpers_export import config_of, tiny, with_weights
 from tests.helpers_run import CLASSES, NORM, PALETTE
 
-FAMILIES = ("SegFormer", "DeepLabV3+", "PSPNet", "UNet", "Swin", "Baseline")
+FAMILIES = ("SegFormer", "DeepLabV3+", "PSPNet", "UNet", "Swin", "Baseline", "UPerNet", "FPN", "timm")
 HW = (80, 96)
 
 
