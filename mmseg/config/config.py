@@ -17,6 +17,7 @@ from mmseg.config.files import BASE_KEY, Source, check_suffix, read_file, read_t
 from mmseg.config.keys import check_config
 from mmseg.config.merge import DELETE_KEY, merge
 from mmseg.config.options import DictAction
+from mmseg.config.size import MAX_DEPTH, check_size
 from mmseg.config.text import dumps, pretty_text
 from mmseg.utils.errors import UserError, near_matches
 
@@ -233,6 +234,9 @@ class Config:
             parts = key.split(".")
             if not all(parts):
                 raise UserError(f"{where}: a part of the key is empty")
+            if len(parts) > MAX_DEPTH:
+                raise UserError(f"{where[:80]}...: its key has {len(parts)} parts, more than {MAX_DEPTH}")
+            check_size({key: value}, where)
             for part in reversed(parts):
                 value = {part: value}
             values = merge(value, values, where=where, list_keys=allow_list_keys)

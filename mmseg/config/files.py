@@ -14,6 +14,7 @@ from typing import Any
 
 from mmseg.config.merge import DELETE_KEY, merge
 from mmseg.config.python import parse_python, python_base, run_python
+from mmseg.config.size import check_size
 from mmseg.config.templates import BASE_KEY, MARKER, TEMPLATE, Source, base_paths, look_up, template_text
 from mmseg.config.text import TUPLES_KEY, yaml_classes
 from mmseg.utils.errors import UserError, near_matches
@@ -83,12 +84,18 @@ def read_text(source: Source, suffix: str, chain: tuple[str, ...]) -> tuple[dict
             raise UserError(f"{where}: {{{{{BASE_KEY}.{path}}}}}, but the file has no `{BASE_KEY}`")
         return copy.deepcopy(look_up(bases(paths)[0], path, where))
 
+    own = MARKER.search(source.text)
+    if own is not None:
+        raise UserError(
+            f"{source.at(own.start())}: `{own[0]}` is a name of the toolbox's own; choose another"
+        )
     if suffix == ".py":
         tree, templates = parse_python(source)
         paths = python_base(tree, templates, source) if any(t["base"] for t in templates) else ()
         values = run_python(tree, templates, source, reference)
     else:
         data, references = _parse_data(source, suffix)
+        check_size(data, source.name)
         paths = base_paths(data.get(BASE_KEY, ()), source)
 
         def resolve(i: int) -> Any:
@@ -102,6 +109,7 @@ def read_text(source: Source, suffix: str, chain: tuple[str, ...]) -> tuple[dict
             f"{source.name}: `{DELETE_KEY}` stands at the top level; it belongs inside the dictionary "
             "that is to replace the base's"
         )
+    check_size(values, source.name)
     base, texts = bases(paths)
     values = {k: v for k, v in values.items() if not (isinstance(k, str) and k.startswith("__"))}
     return merge(values, base, where=source.name), {**texts, source.name: source.text}
@@ -169,6 +177,8 @@ def _parse_json(text: str, source: Source) -> Any:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{source.name}, line {error.lineno}: invalid JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets without end
+        raise UserError(f"{source.name}: invalid JSON: {error}") from error
     if isinstance(data, dict):
         paths = data.pop(TUPLES_KEY, ())
         for *parents, last in sorted((p for p in paths if p), key=len, reverse=True):  # innermost first
@@ -188,6 +198,18 @@ def _parse_yaml(text: str, source: Source) -> Any:
         line = f", line {mark.line + 1}" if mark else ""
         what = getattr(error, "problem", None) or " ".join(str(error).split())
         raise UserError(f"{source.name}{line}: invalid YAML: {what}") from error
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
+        # What a tag such as !!int or a date of the 99th month meets in the library.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{source.name}: invalid YAML: a value cannot be read: {reason}") from error
 
 
 def _fill_data(value: Any, resolve: Callable[[int], Any]) -> Any:

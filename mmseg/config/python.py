@@ -28,8 +28,9 @@ def parse_python(source: Source) -> tuple[ast.Module, list[re.Match[str]]]:
         line = error.lineno or 1
         shown = f": `{lines[line - 1].strip()}`" if line <= len(lines) else ""
         raise UserError(f"{source.name}, line {line}: syntax error: {error.msg}{shown}") from error
-    except ValueError as error:  # a null byte
-        raise UserError(f"{source.name}: not a Python file: {error}") from error
+    except (ValueError, MemoryError, RecursionError) as error:  # a null byte; brackets without end
+        reason = str(error) or "it is nested too deep"
+        raise UserError(f"{source.name}: not a Python file: {reason}") from error
 
 
 def python_base(tree: ast.Module, templates: list[re.Match[str]], source: Source) -> tuple[str, ...]:
@@ -74,7 +75,7 @@ def _execute(
         exec(compile(tree, source.name, "exec", dont_inherit=True), namespace)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         line, frame = getattr(error, "lineno", None) or 1, error.__traceback__
         while frame is not None:
             if frame.tb_frame.f_code.co_filename == source.name:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import warnings
+import stat
 import zipfile
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -28,9 +29,10 @@ from mmseg.utils.errors import UserError, near_matches
 from mmseg.utils.file_kinds import contents_of_zip, foreign_kind, is_text
 from mmseg.utils.http_file import is_lfs_pointer, is_web_page
 from mmseg.utils.load_weights import LoadReport, load_into, state_dict_of
+from mmseg.utils.logger import get_root_logger
 from mmseg.utils.pickle_names import UnsafeFileError
 from mmseg.utils.plain import to_plain
-from mmseg.utils.torch_file import check_archive, read_torch_file
+from mmseg.utils.torch_file import is_zip, read_torch_file
 
 __all__ = [
     "LoadReport",
@@ -53,9 +55,10 @@ def read_checkpoint(
 ) -> dict[str, Any]:
     """Return what a checkpoint file holds, without running any code of it.
 
-    What ``torch.load(weights_only=True)`` accepts is read so. Older files, which hold numpy numbers and
-    objects of mmcv, mmengine or mmseg too, are read by our own interpreter; such objects are left out.
-    ``.safetensors`` files give a dictionary of tensors.
+    What ``torch.load(weights_only=True)`` accepts is read with the same result, but by an interpreter of our
+    own: torch's takes as much memory as a file names. Older files, which hold numpy numbers and objects of
+    mmcv, mmengine or mmseg too, are read as well; such objects are left out. ``.safetensors`` files give a
+    dictionary of tensors.
 
     Args:
         path: The file, or its address or name (:func:`mmseg.utils.downloads.local_file`).
@@ -74,6 +77,7 @@ def read_checkpoint(
             f"{path} holds no dictionary but a {type(checkpoint).__name__}; if a whole model was saved there,"
             " save its state_dict() instead"
         )
+    _tidy_meta(checkpoint, path)
     if map_location is not None and torch.device(map_location).type != "cpu":
         try:
             return _move(checkpoint, torch.device(map_location))
@@ -110,6 +114,35 @@ def load_checkpoint(
     return checkpoint
 
 
+def _tidy_meta(checkpoint: dict[str, Any], path: str) -> None:
+    """Take away what stands in ``meta`` under a name that every reader trusts, and is of another kind."""
+    meta = checkpoint.get("meta")
+    wrong = []
+    if isinstance(meta, dict):
+        for key, is_right in _META.items():
+            if meta.get(key) is not None and not is_right(meta[key]):
+                wrong.append(f"meta.{key}")
+                del meta[key]
+    elif meta is not None and not isinstance(meta, torch.Tensor):
+        wrong.append("meta")
+        del checkpoint["meta"]
+    if wrong:
+        get_root_logger().warning(
+            f"{path}: left out {', '.join(wrong)}, which is of no kind that stands there"
+        )
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**53 or type(value) is float and value.is_integer()
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple, torch.Tensor, np.ndarray))
+
+
+_META = {"iter": _is_count, "epoch": _is_count, "CLASSES": _is_list, "PALETTE": _is_list}
+
+
 def _check_kind(path: str) -> None:
     """Raise ``UserError`` for what is no checkpoint at first sight."""
     if os.path.isdir(path):
@@ -117,12 +150,16 @@ def _check_kind(path: str) -> None:
         inside = f"; give a file in it ({', '.join(files[:5])})" if files else ", and no checkpoint is in it"
         raise UserError(f"{path} is a folder{inside}")
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would never answer
+            raise UserError(f"{path} is a pipe or a device, not a file; {_GIVE_WEIGHTS}")
         with open(path, "rb") as file:
             head = file.read(1024)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             raise UserError(f"there is no checkpoint {path}{_neighbours(path)}") from None
-        raise UserError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
+        raise UserError(
+            f"cannot read the checkpoint {path}: {error.strerror or error}; check its path and permissions"
+        ) from error
     if not head:
         raise UserError(f"the checkpoint {path} is empty; copy or download it again")
     if is_lfs_pointer(head):
@@ -168,19 +205,13 @@ def _check_zip(path: str) -> None:
         names = [info.filename for info in archive.infolist() if not info.is_dir()]
     if not any(name.endswith("data.pkl") for name in names):
         raise _not_a_checkpoint(path, contents_of_zip(names))
-    check_archive(path)
 
 
 def _read_pickled(path: str) -> Any:
     try:
-        if zipfile.is_zipfile(path):
+        if is_zip(path):
             _check_zip(path)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return torch.load(path, map_location="cpu", weights_only=True)
-        except Exception:  # older than weights_only, or broken, or hostile: our own reader finds out
-            return read_torch_file(path)
+        return read_torch_file(path)
     except UserError:
         raise
     except UnsafeFileError as error:
@@ -208,6 +239,10 @@ def _broken(path: str, error: Exception) -> UserError:
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, RecursionError):
+        return "its objects are nested too deep"
+    if isinstance(error, MemoryError):
+        return "it asks for more memory than there is"
     text = str(error).strip().partition("\n")[0][:200].strip().rstrip(".;:")
     return text if text and text.isprintable() else type(error).__name__
 

@@ -7,6 +7,9 @@ import errno
 import os
 import re
 import shutil
+import socket
+import stat
+import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
@@ -15,9 +18,12 @@ import torch
 from mmseg.utils.errors import UserError
 from mmseg.utils.logger import get_root_logger
 from mmseg.utils.plain import to_plain
-from mmseg.utils.torch_file import check_sums, read_torch_file
+from mmseg.utils.torch_file import read_torch_file
 
-_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
+_TEMPORARY = re.compile(r"\..+\.(?:(?P<host>[\w-]+)\.)?(?P<pid>\d+)\.tmp")
+_HOST = re.sub(r"[^\w-]", "-", socket.gethostname()) or "host"
+_STARTED = time.time()
+_HOURS_OF_A_DEAD_ONE = 2  # a file that is being written changes all the time
 
 
 def save_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -85,8 +91,9 @@ def find_latest_checkpoint(work_dir: str | os.PathLike[str], suffix: str = "pth"
     """Return the newest whole checkpoint of ``work_dir``, or None.
 
     That is ``latest.pth``, unless it is broken or missing, or a file ``iter_N`` or ``epoch_N`` is both
-    newer and further (a run that was killed between writing the two). Broken files are named in the log.
-    Every byte of the result is checked against its checksum.
+    newer and further (a run that was killed between writing the two). Where none of them is whole, the
+    newest whole ``best_*`` is taken. Broken files are named in the log. Every byte of the result is checked
+    against its checksum.
     """
     work_dir = os.fspath(work_dir)
     latest = os.path.join(work_dir, f"latest.{suffix}")
@@ -105,7 +112,21 @@ def find_latest_checkpoint(work_dir: str | os.PathLike[str], suffix: str = "pth"
             if iteration is not None:
                 found.append((iteration or (number if prefix == "iter_" else 0), False, path))
                 break
-    return max(found)[2] if found else None
+    if found:
+        return max(found)[2]
+    for path in sorted(_best(work_dir, suffix), key=_age, reverse=True):
+        if _iteration_if_whole(path) is not None:
+            return path
+    return None
+
+
+def checkpoints_in(work_dir: str | os.PathLike[str], suffix: str = "pth") -> list[str]:
+    """Return the names of all files in ``work_dir`` that a run could go on from, whole or not."""
+    work_dir = os.fspath(work_dir)
+    paths = [path for prefix in ("iter_", "epoch_") for _, path in _numbered(work_dir, prefix, suffix)]
+    names = sorted(os.path.basename(path) for path in [*paths, *_best(work_dir, suffix)])
+    latest = f"latest.{suffix}"
+    return [latest, *names] if os.path.lexists(os.path.join(work_dir, latest)) else names
 
 
 # Writing -----------------------------------------------------------------------------------------
@@ -157,10 +178,10 @@ def _replace(path: str, write: Callable[[str], None]) -> None:
     """Let ``write`` make a temporary file and give it the name ``path``, or leave everything as it was."""
     folder, name = os.path.split(path)
     folder = folder or os.curdir
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    temporary = os.path.join(folder, f".{name}.{_HOST}.{os.getpid()}.tmp")
     try:
         os.makedirs(folder, exist_ok=True)
-        _remove_stale(folder)
+        remove_stale(folder)
         write(temporary)
         os.replace(temporary, path)
         _sync_folder(folder)
@@ -180,21 +201,42 @@ def _remedy(error: OSError) -> str:
     return "give a --work-dir that can be written"
 
 
-def _remove_stale(folder: str) -> None:
-    """Delete the temporary files of processes that were killed while they wrote."""
-    if os.name != "posix":  # elsewhere os.kill(pid, 0) does not ask but kill
-        return
-    for name in os.listdir(folder):
-        match = _TEMPORARY.fullmatch(name)
-        if match is None:
-            continue
-        try:
-            os.kill(int(match[1]), 0)
-        except ProcessLookupError:
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(folder, name))
-        except (OSError, OverflowError):
-            pass  # it runs, as another user
+def remove_stale(folder: str | os.PathLike[str]) -> list[str]:
+    """Delete the temporary files of processes that were killed while they wrote; return their paths.
+
+    Those are files of this machine's processes that are gone, or that had this one's number before it began
+    (in a container the numbers repeat), and files that did not change for two hours.
+    """
+    removed = []
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            match = _TEMPORARY.fullmatch(name)
+            path = os.path.join(folder, name)
+            if match is not None and _is_stale(path, match["host"], int(match["pid"])):
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+                    removed.append(path)
+    return removed
+
+
+def _is_stale(path: str, host: str | None, pid: int) -> bool:
+    try:
+        changed = os.lstat(path).st_mtime
+    except OSError:
+        return False
+    if changed < time.time() - 3600 * _HOURS_OF_A_DEAD_ONE:
+        return True
+    if host not in (None, _HOST) or os.name != "posix":  # elsewhere os.kill(pid, 0) does not ask but kill
+        return False
+    if pid == os.getpid():
+        return changed < _STARTED
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        pass  # it runs, as another user
+    return False
 
 
 def _sync_folder(folder: str) -> None:
@@ -220,6 +262,14 @@ def _numbered(work_dir: str, prefix: str, suffix: str) -> list[tuple[int, str]]:
     return [(int(m[1]), os.path.join(work_dir, m[0])) for m in matches if m is not None]
 
 
+def _best(work_dir: str, suffix: str) -> list[str]:
+    try:
+        names = os.listdir(work_dir)
+    except OSError:
+        return []
+    return [os.path.join(work_dir, n) for n in names if n.startswith("best_") and n.endswith(f".{suffix}")]
+
+
 def _age(path: str) -> int:
     try:
         return os.stat(path).st_mtime_ns
@@ -230,10 +280,14 @@ def _age(path: str) -> int:
 def _iteration_if_whole(path: str) -> int | None:
     """Return the iteration that ``path`` stands at (0 where it does not say), or None where it is broken."""
     try:
-        checkpoint = read_torch_file(path, with_tensors=False)
-        check_sums(path)
-        meta = checkpoint.get("meta") or {}
-        return int(meta.get("iter") or 0)
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ValueError("it is no file")
+        checkpoint = read_torch_file(path)
+        if not isinstance(checkpoint, dict):
+            raise ValueError(f"it holds a {type(checkpoint).__name__}")
+        meta = checkpoint.get("meta")
+        iteration = meta.get("iter") if isinstance(meta, dict) else None
+        return int(iteration or 0)
     except Exception as error:  # whatever is wrong with the file, the one before it may be whole
         reason = str(error).partition("\n")[0] or type(error).__name__
         get_root_logger().warning(f"skipped the broken checkpoint {path}: {reason}")

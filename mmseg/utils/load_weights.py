@@ -49,7 +49,7 @@ def state_dict_of(checkpoint: Mapping[str, Any], source: str = "the checkpoint")
     torch.compile, ``data_preprocessor.*`` (of 1.x) and everything that is no tensor are taken away.
 
     Raises:
-        UserError: there are no weights.
+        UserError: there are no weights, or one of them is sparse, quantized or without numbers.
     """
     weights: Mapping[str, Any] = checkpoint
     for key in ("state_dict", "model"):
@@ -61,8 +61,14 @@ def state_dict_of(checkpoint: Mapping[str, Any], source: str = "the checkpoint")
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             continue
         name = _clean(name)
-        if not name.startswith("data_preprocessor."):
-            state_dict[name] = value.detach()
+        if name.startswith("data_preprocessor."):
+            continue
+        if value.layout is not torch.strided or value.is_quantized or value.device.type == "meta":
+            what = (
+                "no numbers" if value.device.type == "meta" else f"the layout {value.layout}, {value.dtype}"
+            )
+            raise UserError(f"{source}: the tensor {name} has {what}; save the weights as plain tensors")
+        state_dict[name] = value.detach()
     if not state_dict:
         held = ", ".join(sorted(map(str, checkpoint))[:8]) or "nothing"
         raise UserError(f"{source} holds no weights (it holds: {held}); give a checkpoint of a model")

@@ -18,6 +18,10 @@ class UnsafeFileError(Exception):
     """The file asks for something that no checkpoint needs; the message names it."""
 
 
+class TorchOnlyError(UnsafeFileError):
+    """The file asks for something harmless that only PyTorch's own reader can build: a sparse tensor, say."""
+
+
 class Placeholder:
     """Stands for an object of a foreign package: holds nothing and does nothing."""
 
@@ -71,6 +75,11 @@ class Function:
 
 
 @dataclass(eq=False, frozen=True)
+class Inert:
+    """A class that files name but need not call: a call would take as much memory as the file says."""
+
+
+@dataclass(eq=False, frozen=True)
 class StorageType:
     """``torch.FloatStorage`` and its siblings."""
 
@@ -81,13 +90,20 @@ def call(function: Any, arguments: Any) -> Any:
     if function is PLACEHOLDER:
         return PLACEHOLDER
     if type(function) is not Function or type(arguments) is not tuple:
-        raise UnsafeFileError(f"a call of a {type(function).__name__}")
+        kind = "class" if type(function) is Inert else type(function).__name__
+        raise UnsafeFileError(f"a call of a {kind}")
     return function.call(*arguments)
 
 
 def check_keys(keys: list[Any]) -> None:
-    """Nested tuples that share their parts take exponential time to hash."""
+    """Refuse keys that are made to waste time.
+
+    Nested tuples that share their parts take exponential time to hash, and huge integers can be chosen to
+    have one hash all.
+    """
     for key in keys:
+        if type(key) is int and key.bit_length() > 60:
+            raise UnsafeFileError("huge numbers as keys")
         if type(key) is tuple and any(type(part) in (tuple, frozenset) for part in key):
             raise UnsafeFileError("nested tuples as keys")
 
@@ -103,10 +119,14 @@ def check_extent(tensor: LazyTensor) -> None:
         raise ValueError("a tensor is larger than its data")
 
 
-def find(module: Any, name: Any) -> Any:
+def find(module: Any, name: Any, *, torch_reads: bool = False) -> Any:
     """Return what stands for ``module.name`` of a file.
 
+    Args:
+        torch_reads: Let names pass that only PyTorch's own ``weights_only`` reader knows.
+
     Raises:
+        TorchOnlyError: the name is one of those, and ``torch_reads`` is False.
         UnsafeFileError: the name is not allowed.
     """
     if type(module) is not str or type(name) is not str:
@@ -116,6 +136,11 @@ def find(module: Any, name: Any) -> Any:
     if module.split(".")[0] in FOREIGN_PACKAGES:
         return PLACEHOLDER
     shown = f"{module}.{name}"
+    if _TORCH_ONLY.fullmatch(shown):
+        if torch_reads:
+            kind = getattr(torch, name.removesuffix("Storage").lower(), None)
+            return StorageType(kind) if isinstance(kind, torch.dtype) else PLACEHOLDER
+        raise TorchOnlyError(f"`{shown}`")
     raise UnsafeFileError(f"`{shown if shown.isprintable() and len(shown) < 100 else ascii(shown)[:100]}`")
 
 
@@ -153,6 +178,13 @@ def _tensor_v3(
     if type(dtype) is not torch.dtype:
         raise UnsafeFileError("a tensor of an unknown kind")
     return _tensor(storage, offset, size, stride, requires_grad, backward_hooks, metadata, dtype)
+
+
+def _device(name: str, *index: int) -> torch.device | Placeholder:
+    try:
+        return torch.device(name, *index)
+    except (RuntimeError, TypeError):  # of another PyTorch
+        return PLACEHOLDER
 
 
 def _parameter(data: LazyTensor, *_: Any) -> LazyTensor:
@@ -207,6 +239,11 @@ def _frombuffer(data: Any, dtype: NumpyDtype, shape: tuple[int, ...], order: str
     return NumpyArray(make_array(data, dtype, shape, order))
 
 
+# Names of torch's weights-only set beyond ours; its functions take no more memory than the file has.
+_TORCH_ONLY = re.compile(
+    r"torch\._utils\._rebuild_(sparse_tensor|qtensor|meta_tensor_no_storage)"
+    r"|torch\.(QInt8|QInt32|QUInt8)Storage|torch\.per_(tensor|channel)_\w+"
+)
 _STORAGES = {
     "Float": torch.float32,
     "Double": torch.float64,
@@ -228,8 +265,8 @@ def _allowed() -> dict[tuple[str, str], Any]:
         ("collections", "OrderedDict"): Function(make_dict),
         ("collections", "Counter"): Function(make_dict),
         ("collections", "defaultdict"): Function(lambda _factory=None: {}),
-        ("torch", "Size"): Function(tuple),
-        ("torch", "device"): Function(lambda *_: PLACEHOLDER),
+        ("torch", "Size"): Function(torch.Size),
+        ("torch", "device"): Function(_device),
         ("torch.serialization", "_get_layout"): Function(lambda *_: PLACEHOLDER),
         ("torch._utils", "_rebuild_tensor"): Function(_tensor),
         ("torch._utils", "_rebuild_tensor_v2"): Function(_tensor),
@@ -238,10 +275,10 @@ def _allowed() -> dict[tuple[str, str], Any]:
         ("torch._utils", "_rebuild_parameter_with_state"): Function(_parameter),
         ("torch._tensor", "_rebuild_from_type_v2"): Function(_from_type),
         ("torch.nn.parameter", "Parameter"): Function(_parameter),
-        ("torch", "Tensor"): PLACEHOLDER,
+        ("torch", "Tensor"): Inert(),
         ("torch.storage", "UntypedStorage"): StorageType(torch.uint8),
         ("numpy", "dtype"): Function(lambda code, *_: NumpyDtype(code)),
-        ("numpy", "ndarray"): PLACEHOLDER,
+        ("numpy", "ndarray"): Inert(),
         ("_codecs", "encode"): Function(_encode),
     }
     for python in ("builtins", "__builtin__"):  # the names of Python 3 and of protocol 2
@@ -259,7 +296,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
     for module in ("torch", "torch.cuda"):
         for name, dtype in _STORAGES.items():
             table[module, f"{name}Storage"] = StorageType(dtype)
-            table[module, f"{name}Tensor"] = PLACEHOLDER
+            table[module, f"{name}Tensor"] = Inert()
     for name in dir(torch):
         if isinstance(getattr(torch, name), torch.dtype):
             table["torch", name] = getattr(torch, name)

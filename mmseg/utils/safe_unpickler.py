@@ -11,6 +11,7 @@ Old checkpoints keep objects of mmcv, mmengine and mmseg beside the weights. The
 
 from __future__ import annotations
 
+import os
 import pickletools
 from collections.abc import Callable
 from typing import IO, Any
@@ -18,6 +19,7 @@ from typing import IO, Any
 from mmseg.utils.pickle_names import (
     PLACEHOLDER,
     Function,
+    Inert,
     LazyTensor,
     NumpyArray,
     NumpyDtype,
@@ -32,13 +34,22 @@ from mmseg.utils.pickle_names import (
     make_set,
 )
 
+# Bounds that no genuine file comes near; they end programs that are made to use up time and memory.
+MAX_INSTRUCTIONS = 5_000_000
+MAX_COPIED = 2**28  # items and bytes that calls may copy
+MAX_BITS = 4096
 
-def load_pickle(file: IO[bytes], persistent_load: Callable[[Any], Any] | None = None) -> Any:
+
+def load_pickle(
+    file: IO[bytes], persistent_load: Callable[[Any], Any] | None = None, *, torch_reads: bool = False
+) -> Any:
     """Interpret the pickle at the position of ``file``, which is then just behind it.
 
     Args:
         file: Open for reading, binary.
         persistent_load: Turns the persistent ids of the file into objects; None refuses them.
+        torch_reads: Only look whether the program is harmless, as torch itself is to read it: names that
+            only its ``weights_only`` reader knows then give placeholders.
 
     Returns:
         Plain containers and scalars, with :class:`LazyTensor`, :class:`Placeholder` and the like in
@@ -48,8 +59,10 @@ def load_pickle(file: IO[bytes], persistent_load: Callable[[Any], Any] | None = 
         UnsafeFileError: the file names or does something that is not allowed.
         Exception: of many kinds, where the file is not a pickle or is broken.
     """
-    machine = _Machine(persistent_load)
-    for opcode, argument, _ in pickletools.genops(file):
+    machine = _Machine(persistent_load, torch_reads)
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(_Bounded(file))):
+        if count > MAX_INSTRUCTIONS:
+            raise ValueError(f"its pickle has more than {MAX_INSTRUCTIONS:,} instructions")
         machine.run(opcode.name, argument)
     return machine.stack[-1]
 
@@ -64,10 +77,26 @@ def finish(value: Any, tensor_of: Callable[[LazyTensor], Any]) -> Any:
     return _Finish(tensor_of).visit(value)
 
 
+class _Bounded:
+    """A file of which nobody can ask for more bytes than are left: a length that lies costs no memory."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        start = file.tell()
+        self.end = file.seek(0, os.SEEK_END)
+        file.seek(start)
+        self.readline, self.tell = file.readline, file.tell
+
+    def read(self, size: int) -> bytes:
+        return self.file.read(size if size < 4096 else min(size, self.end - self.file.tell()))
+
+
 class _Machine:
     """The pickle stack machine, for the instructions that build data."""
 
-    def __init__(self, persistent_load: Callable[[Any], Any] | None) -> None:
+    def __init__(self, persistent_load: Callable[[Any], Any] | None, torch_reads: bool) -> None:
+        self.torch_reads = torch_reads
+        self.copied = 0
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
@@ -76,6 +105,8 @@ class _Machine:
     def run(self, name: str, argument: Any) -> None:
         stack = self.stack
         if name in _PUSH_ARGUMENT:
+            if type(argument) is int and argument.bit_length() > MAX_BITS:
+                raise ValueError(f"it holds a number of {argument.bit_length()} bits")
             stack.append(argument)
         elif name in _PUSH_NEW:
             stack.append(_PUSH_NEW[name]())
@@ -84,6 +115,8 @@ class _Machine:
         elif name == "MEMOIZE":
             self.memo[len(self.memo)] = stack[-1]
         elif name in ("GET", "BINGET", "LONG_BINGET"):
+            if int(argument) not in self.memo:
+                raise ValueError("its pickle recalls what it never kept")
             stack.append(self.memo[int(argument)])
         elif name == "MARK":
             self.marks.append(stack)
@@ -107,18 +140,21 @@ class _Machine:
         elif name == "SETITEMS":
             self.set_items(self.pop_mark())
         elif name == "GLOBAL":
-            stack.append(find(*argument.split(" ", 1)))
+            stack.append(find(*argument.split(" ", 1), torch_reads=self.torch_reads))
         elif name == "STACK_GLOBAL":
             attribute, module = stack.pop(), stack.pop()
-            stack.append(find(module, attribute))
+            stack.append(find(module, attribute, torch_reads=self.torch_reads))
         elif name in ("REDUCE", "NEWOBJ"):
             arguments, function = stack.pop(), stack.pop()
+            self.count(arguments)
             stack.append(call(function, arguments))
         elif name == "NEWOBJ_EX":  # its keyword arguments can only be for a placeholder
             _, arguments, function = stack.pop(), stack.pop(), stack.pop()
+            self.count(arguments)
             stack.append(call(function, arguments))
         elif name == "BUILD":
             state = stack.pop()
+            self.count(state)
             _build(stack[-1], state)
         elif name in ("PERSID", "BINPERSID"):
             key = argument if name == "PERSID" else stack.pop()
@@ -133,6 +169,13 @@ class _Machine:
             stack.append(stack[-1])
         elif name not in ("PROTO", "FRAME", "STOP"):
             raise UnsafeFileError(f"the pickle instruction {name}")
+
+    def count(self, arguments: Any) -> None:
+        """Add up what calls copy: one long text, encoded again and again, would fill the memory."""
+        if type(arguments) is tuple:
+            self.copied += sum(len(part) for part in arguments if type(part) in _SIZED)
+            if self.copied > MAX_COPIED:
+                raise ValueError(f"its pickle copies more than {MAX_COPIED:,} parts")
 
     def pop_mark(self) -> list[Any]:
         items = self.stack
@@ -170,6 +213,7 @@ def _build(target: Any, state: Any) -> None:
         raise UnsafeFileError(f"setting the state of a {type(target).__name__}")
 
 
+_SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 _PUSH_ARGUMENT = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE"),
@@ -230,6 +274,6 @@ class _Finish:
     def leaf(value: Any) -> Any:
         if type(value) is NumpyArray:
             return value.value
-        if type(value) in (Function, NumpyDtype, StorageType, Storage):
+        if type(value) in (Function, Inert, NumpyDtype, StorageType, Storage):
             return PLACEHOLDER
         return value

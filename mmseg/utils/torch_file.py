@@ -11,6 +11,7 @@ import io
 import os
 import struct
 import tarfile
+import warnings
 import zipfile
 from collections.abc import Callable
 from typing import IO, Any
@@ -18,32 +19,44 @@ from typing import IO, Any
 import torch
 
 from mmseg.utils.pickle_names import (
-    PLACEHOLDER,
     LazyTensor,
     Storage,
     StorageType,
+    TorchOnlyError,
     UnsafeFileError,
     check_extent,
 )
 from mmseg.utils.safe_unpickler import finish, load_pickle
+from mmseg.utils.unfolded import check_unfolded
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _PROTOCOL_VERSION = 1001
 
 
-def read_torch_file(path: str, with_tensors: bool = True) -> Any:
+def read_torch_file(path: str) -> Any:
     """Return what ``path``, a file of ``torch.save``, holds; tensors are on the CPU.
 
-    Args:
-        path: The file.
-        with_tensors: False leaves tensors out, which is quick for zip archives.
+    Sparse and quantized tensors are built by ``torch.load(weights_only=True)``, after the file was looked
+    through; all else by our own interpreter. The checksums of zip archives are checked.
 
     Raises:
         UnsafeFileError: the file asks for something that is not allowed.
         Exception: of many kinds, where the file is broken or something else.
     """
-    if zipfile.is_zipfile(path):
-        return _read_zip(path, with_tensors)
+    try:
+        value = _read_plain(path)
+    except TorchOnlyError:
+        _check_for_torch(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = torch.load(path, map_location="cpu", weights_only=True)
+    check_unfolded(value)
+    return value
+
+
+def _read_plain(path: str) -> Any:
+    if is_zip(path):
+        return _read_zip(path)
     with open(path, "rb") as file:
         if file.read(2) == b"PK":
             raise EOFError("the end of the archive is missing")
@@ -52,22 +65,18 @@ def read_torch_file(path: str, with_tensors: bool = True) -> Any:
         return _read_stream(file)
 
 
-def check_archive(path: str) -> None:
-    """Look at the table of contents of a zip archive.
+def is_zip(path: str) -> bool:
+    """Whether ``path`` is a zip archive from its first byte on; one behind other bytes is none to PyTorch."""
+    with open(path, "rb") as file:
+        return file.read(2) == b"PK" and zipfile.is_zipfile(file)
 
-    Raises:
-        UnsafeFileError: it has what torch.save never writes.
-        Exception: it is broken, or was not written by torch.save.
-    """
+
+def _check_for_torch(path: str) -> None:
+    """Look whether torch may read the file: it takes the lengths that a file states on trust."""
+    if not is_zip(path):
+        raise UnsafeFileError("a tensor that is no plain array of numbers, in the format before PyTorch 1.6")
     with zipfile.ZipFile(path) as archive:
-        _records(archive, os.path.getsize(path))
-
-
-def check_sums(path: str) -> None:
-    """Read every byte of a zip archive and raise ``ValueError`` where a checksum does not hold."""
-    if not zipfile.is_zipfile(path):
-        return  # the older formats have no checksums
-    with zipfile.ZipFile(path) as archive:
+        _load_root(archive, _records(archive, os.path.getsize(path)), torch_reads=True)
         broken = archive.testzip()
         if broken is not None:
             raise ValueError(f"the checksum of its part {broken} is wrong")
@@ -76,16 +85,45 @@ def check_sums(path: str) -> None:
 # Zip archives -------------------------------------------------------------------------------------
 
 
-def _read_zip(path: str, with_tensors: bool) -> Any:
+def _read_zip(path: str) -> Any:
     with zipfile.ZipFile(path) as archive:
         records = _records(archive, os.path.getsize(path))
-        if records.get("byteorder", b"little") != b"little":
-            raise ValueError("it was written by a big-endian machine")
-        root = load_pickle(io.BytesIO(archive.read(records["data.pkl"])), _storage_of)
-        if not with_tensors:
-            return finish(root, lambda _: PLACEHOLDER)
-        read = _once_per_key(lambda key: bytearray(archive.read(records[f"data/{key}"])))
+        root = _load_root(archive, records)
+        read = _once_per_key(lambda key: _read_part(archive, records[f"data/{key}"]))
         return finish(root, lambda tensor: _tensor(tensor, read))
+
+
+def _load_root(archive: zipfile.ZipFile, records: dict[str, Any], torch_reads: bool = False) -> Any:
+    """Interpret the pickle of an archive, every storage of which must be there in its stated length."""
+    byteorder = records.get("byteorder", b"little")
+    if byteorder != b"little":
+        big = byteorder == b"big"
+        raise ValueError("it was written by a big-endian machine" if big else "its byte order is unknown")
+
+    def persistent_load(key: Any) -> Storage:
+        storage = _storage_of(key)
+        part = records.get(f"data/{storage.key}")
+        if part is None:
+            raise ValueError(f"the numbers of its storage {str(storage.key)[:40]!r} are missing")
+        if not 0 <= (storage.offset + storage.numel) * storage.dtype.itemsize <= part.file_size:
+            raise EOFError("it holds fewer numbers than it says")
+        return storage
+
+    pickled = io.BytesIO(archive.read(records["data.pkl"]))
+    return load_pickle(pickled, persistent_load, torch_reads=torch_reads)
+
+
+def _read_part(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> torch.UntypedStorage:
+    """Read one part into memory of torch; the archive's reader checks its checksum at the end."""
+    whole = torch.empty(info.file_size, dtype=torch.uint8)
+    view, done = memoryview(whole.numpy()), 0
+    with archive.open(info) as part:
+        while chunk := part.read(2**24):
+            view[done : done + len(chunk)] = chunk
+            done += len(chunk)
+    if done != info.file_size:
+        raise EOFError("it ends too early")
+    return whole.untyped_storage()
 
 
 def _records(archive: zipfile.ZipFile, file_size: int) -> dict[str, Any]:
@@ -103,6 +141,10 @@ def _records(archive: zipfile.ZipFile, file_size: int) -> dict[str, Any]:
         raise UnsafeFileError("two parts of one name in the archive")
     if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in infos):
         raise UnsafeFileError("compressed or encrypted parts in the archive")
+    if any(info.external_attr >> 28 == 0o12 or ".." in info.filename.split("/") for info in infos):
+        raise UnsafeFileError("links or paths out of the archive")
+    if any(info.file_size != info.compress_size for info in infos):
+        raise UnsafeFileError("parts of two lengths in the archive")
     if sum(info.file_size for info in infos) > file_size:
         raise UnsafeFileError("overlapping parts in the archive")
     records: dict[str, Any] = {info.filename.removeprefix(prefix): info for info in infos}
@@ -133,13 +175,22 @@ def _read_stream(file: IO[bytes]) -> Any:
     return finish(root, lambda tensor: _tensor(tensor, data.__getitem__))
 
 
-def _read_storage(file: IO[bytes], dtype: torch.dtype) -> bytearray:
+def _read_storage(file: IO[bytes], dtype: torch.dtype) -> torch.UntypedStorage:
     (numel,) = struct.unpack("<q", _exactly(file, 8))
-    return bytearray(_exactly(file, numel * dtype.itemsize))
+    return _as_storage(_exactly(file, numel * dtype.itemsize))
+
+
+def _as_storage(data: bytes) -> torch.UntypedStorage:
+    if not data:
+        return torch.UntypedStorage(0)
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8).untyped_storage()
 
 
 def _exactly(file: IO[bytes], size: int) -> bytes:
-    data = file.read(size) if size >= 0 else b""
+    here = file.tell()
+    left = file.seek(0, os.SEEK_END) - here  # a length that lies costs no memory
+    file.seek(here)
+    data = file.read(size) if 0 <= size <= left else b""
     if len(data) != size:
         raise EOFError("it ends too early")
     return data
@@ -182,12 +233,12 @@ def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
     return member
 
 
-def _tar_storages(file: IO[bytes]) -> tuple[dict[int, Storage], dict[int, bytearray]]:
+def _tar_storages(file: IO[bytes]) -> tuple[dict[int, Storage], dict[int, torch.UntypedStorage]]:
     storages, data = {}, {}
-    for _ in range(load_pickle(file)):
+    for _ in range(load_pickle(file)):  # each takes some bytes, so the end of the file ends it
         key, _location, kind = load_pickle(file)
         data[key] = _read_storage(file, _dtype_of(kind))
-        storages[key] = Storage(key, _dtype_of(kind), len(data[key]) // _dtype_of(kind).itemsize)
+        storages[key] = Storage(key, _dtype_of(kind), data[key].nbytes() // _dtype_of(kind).itemsize)
     for key, root, offset, numel in load_pickle(file):
         storages[key] = Storage(root, storages[root].dtype, numel, offset)
     return storages, data
@@ -198,6 +249,8 @@ def _tar_tensors(file: IO[bytes], storages: dict[int, Storage]) -> dict[int, Laz
     for _ in range(load_pickle(file)):
         key, storage_key, _kind = load_pickle(file)
         (ndim,) = struct.unpack("<i4x", _exactly(file, 8))
+        if not 0 <= ndim <= 64:
+            raise ValueError(f"a tensor of {ndim} dimensions")
         size = struct.unpack(f"<{ndim}q", _exactly(file, 8 * ndim))
         stride = struct.unpack(f"<{ndim}q", _exactly(file, 8 * ndim))
         (offset,) = struct.unpack("<q", _exactly(file, 8))
@@ -219,19 +272,24 @@ def _storage_of(key: Any) -> Storage:
     """Return the storage that a persistent id of the zip or stream format describes."""
     if type(key) is not tuple or not key or key[0] not in ("storage", b"storage"):
         raise UnsafeFileError("a whole pickled model (save its state_dict() instead)")
+    if len(key) not in (5, 6):
+        raise ValueError("a storage has an impossible description")
     _, kind, name, _location, numel, *view = key
     if type(name) not in (str, int):
         raise ValueError("a storage has an impossible name")
     if view and view[0] is not None:
         _view_name, offset, numel = view[0]
-        return Storage(name, _dtype_of(kind), numel, offset)
-    return Storage(name, _dtype_of(kind), numel)
+    else:
+        offset = 0
+    if type(numel) is not int or type(offset) is not int or numel < 0 or offset < 0:
+        raise ValueError("a storage has an impossible size")
+    return Storage(name, _dtype_of(kind), numel, offset)
 
 
-def _once_per_key(read: Callable[[Any], bytearray]) -> Callable[[Any], bytearray]:
-    done: dict[Any, bytearray] = {}
+def _once_per_key(read: Callable[[Any], torch.UntypedStorage]) -> Callable[[Any], torch.UntypedStorage]:
+    done: dict[Any, torch.UntypedStorage] = {}
 
-    def get(key: Any) -> bytearray:
+    def get(key: Any) -> torch.UntypedStorage:
         if key not in done:
             done[key] = read(key)
         return done[key]
@@ -239,16 +297,17 @@ def _once_per_key(read: Callable[[Any], bytearray]) -> Callable[[Any], bytearray
     return get
 
 
-def _tensor(tensor: LazyTensor, read: Callable[[Any], bytearray]) -> torch.Tensor:
+def _tensor(tensor: LazyTensor, read: Callable[[Any], torch.UntypedStorage]) -> torch.Tensor:
     """Return the tensor itself; tensors of one storage share its memory, as they did when saved."""
     check_extent(tensor)
     data = read(tensor.storage.key)
     start = tensor.storage.offset * tensor.storage.dtype.itemsize
     size = tensor.storage.numel * tensor.storage.dtype.itemsize
-    if start + size > len(data):
+    if start + size > data.nbytes():
         raise EOFError("it holds fewer numbers than it says")
-    numel = size // tensor.dtype.itemsize
-    if not numel:
+    if start % tensor.dtype.itemsize:
+        raise ValueError("a tensor begins within a number")
+    if not size:
         return torch.empty(tensor.size, dtype=tensor.dtype)
-    flat = torch.frombuffer(data, dtype=tensor.dtype, count=numel, offset=start)
-    return torch.as_strided(flat, tensor.size, tensor.stride, tensor.offset)
+    offset = start // tensor.dtype.itemsize + tensor.offset
+    return torch.empty(0, dtype=tensor.dtype).set_(data, offset, tensor.size, tensor.stride)

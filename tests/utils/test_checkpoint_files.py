@@ -209,6 +209,21 @@ def test_temporary_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
     assert names(tmp_path) == sorted([f".iter_9.pth.{os.getppid()}.tmp", ".notes.tmp", "iter_1.pth"])
 
 
+@pytest.mark.parametrize("whose", ["this container, before", "another machine, long ago"])
+def test_temporary_files_of_other_places_are_removed_when_they_are_old(whose: str, tmp_path: Path) -> None:
+    from mmseg.utils import checkpoint_files as files
+
+    host = files._HOST if whose.startswith("this") else "elsewhere"
+    old, new = (tmp_path / f".iter_{i}.pth.{host}.{os.getpid()}.tmp" for i in (1, 2))
+    for path in (old, new):
+        path.write_bytes(b"half")
+    before = files._STARTED - 60 if whose.startswith("this") else time.time() - 3 * 3600
+    os.utime(old, (before, before))
+    assert files.remove_stale(tmp_path) == [str(old)]
+    assert names(tmp_path) == [new.name]
+    assert files.remove_stale(tmp_path / "missing") == []
+
+
 def test_latest_survives_what_it_was_linked_to(tmp_path: Path) -> None:
     path = save(tmp_path / "iter_1.pth", 1)
     latest = Path(point_latest(path))
@@ -358,3 +373,21 @@ def test_the_number_decides_not_the_alphabet(tmp_path: Path) -> None:
         save(tmp_path / f"iter_{i}.pth", i)
     torch.save({"w": torch.zeros(1)}, tmp_path / "iter_1100.pth")  # says no iteration
     assert find_latest_checkpoint(tmp_path) == str(tmp_path / "iter_1100.pth")
+
+
+def test_the_best_file_is_the_last_resort(tmp_path: Path) -> None:
+    save(tmp_path / "best_mIoU_iter_5.pth", 5, age=30)
+    save(tmp_path / "best_mDice_iter_8.pth", 8, age=20)
+    assert find_latest_checkpoint(tmp_path) == str(tmp_path / "best_mDice_iter_8.pth")
+    cut(tmp_path / "best_mDice_iter_8.pth")
+    cut(save(tmp_path / "latest.pth", 9))
+    assert find_latest_checkpoint(tmp_path) == str(tmp_path / "best_mIoU_iter_5.pth")
+    save(tmp_path / "iter_4.pth", 4)
+    assert find_latest_checkpoint(tmp_path) == str(tmp_path / "iter_4.pth")
+
+
+def test_a_pipe_is_skipped(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "iter_9.pth")
+    os.mkfifo(tmp_path / "latest.pth")
+    save(tmp_path / "iter_8.pth", 8)
+    assert find_latest_checkpoint(tmp_path) == str(tmp_path / "iter_8.pth")

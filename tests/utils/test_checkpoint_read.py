@@ -13,7 +13,6 @@ from torch import nn
 
 from mmseg.utils.checkpoint import load_into, read_checkpoint, state_dict_of
 from mmseg.utils.errors import UserError
-from mmseg.utils.torch_file import read_torch_file
 from tests.helpers_pickles import called, integer, mapping, name, program, text, write_tar, write_zip
 
 DATA = Path(__file__).parent.parent / "data" / "checkpoints"
@@ -136,12 +135,6 @@ def test_our_reader_gives_what_torch_gives(zipped: bool, protocol: int, tmp_path
         else:
             assert result["meta"][key] == value, key
     assert all(not isinstance(value, np.generic) for value in result["meta"].values())
-
-
-def test_tensors_can_be_left_out(tmp_path: Path) -> None:
-    torch.save(sample(), tmp_path / "x.pth")
-    quick = read_torch_file(str(tmp_path / "x.pth"), with_tensors=False)
-    assert quick["meta"]["int"] == -7 and quick["state_dict"] == {} and "base" not in quick
 
 
 def test_the_tar_format_of_the_first_versions(tmp_path: Path) -> None:
