@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -65,7 +66,8 @@ class CityscapesDataset(CustomDataset):
     def _result_stems(self) -> list[str]:
         stems = [os.path.splitext(os.path.basename(info["filename"]))[0] for info in self.img_infos]
         if len(set(stems)) < len(stems):
-            twice = next(stem for stem in stems if stems.count(stem) > 1)
+            counts = Counter(stems)
+            twice = next(stem for stem in stems if counts[stem] > 1)
             raise UserError(
                 f"two images are called {twice}, but result files stand in one folder; give them names of "
                 "their own, or format their folders one after the other"

@@ -12,16 +12,11 @@ from mmseg.core.evaluation import eval_metrics, intersect_and_union, pre_eval_to
 from mmseg.core.evaluation.report import class_table, eval_results
 from mmseg.datasets.binary import check_binary
 from mmseg.datasets.builder import DATASETS
-from mmseg.datasets.files import (
-    ImgInfo,
-    check_masks,
-    find_pairs,
-    has_pairs,
-    read_names,
-    read_pairs,
-    read_split,
-)
+from mmseg.datasets.cache import open_cache
+from mmseg.datasets.files import check_masks, find_pairs, has_pairs, read_names, read_pairs, read_split
+from mmseg.datasets.img_infos import ImgInfo, ImgInfos
 from mmseg.datasets.pipelines import Compose, LoadAnnotations
+from mmseg.datasets.pipelines.fast import fast_read_mask
 from mmseg.datasets.results import write_label_map
 from mmseg.datasets.seeding import drawing_from, sample_rng
 from mmseg.utils.errors import UserError, near_matches
@@ -61,11 +56,18 @@ class CustomDataset:
         task: 'binary' for masks of background (0) and foreground (255 or 1), which become the classes 0
             and 1, by default called 'background' and 'foreground'. ``ignore_index``, where it is not 255,
             is then the value in the masks that does not count; in label maps that is 255 here as well.
+        exact_pipeline: Call every transform by itself and decode with OpenCV and Pillow only, instead of
+            running the toolbox's own transforms as one step. Samples are the same with and without.
+        cache: Keep decoded images and masks in memory, shared by workers and by the ranks of one machine:
+            True (half of the free memory at most), a limit such as '4GB', or ``dict(limit='4GB',
+            where='shared')``; ``where`` may be 'ram' (each rank its own) or a folder. What does not fit is
+            read from the files each time. Samples are the same with and without.
 
     Attributes:
         CLASSES: Names of the classes.
         PALETTE: Their RGB colours.
-        img_infos: One ``dict(filename=..., ann=dict(seg_map=...))`` for each sample.
+        img_infos: One ``dict(filename=..., ann=dict(seg_map=...))`` for each sample, in a packed list.
+        cache: The ``Cache`` of this data set, or None.
         label_map: With ``classes``, from the value in a mask to the class, -1 for one left out; else None.
 
     Raises:
@@ -92,13 +94,15 @@ class CustomDataset:
         gt_seg_map_loader_cfg: dict[str, Any] | None = None,
         file_client_args: dict[str, Any] | None = None,
         task: str | None = None,
+        exact_pipeline: bool = False,
+        cache: bool | int | str | dict[str, Any] | None = None,
     ) -> None:
         self.task = task
         if task is not None:
             classes, palette = check_binary(
                 type(self), task, classes, palette, reduce_zero_label, ignore_index
             )
-        self.pipeline = Compose(pipeline)
+        self.pipeline = Compose(pipeline, exact=exact_pipeline)
         self.img_dir = _below(data_root, img_dir)
         self.img_suffix = img_suffix
         self.ann_dir = _below(data_root, ann_dir)
@@ -135,6 +139,7 @@ class CustomDataset:
             if not test_mode and self.ann_dir is not None:
                 check_masks(self.img_infos, self.ann_dir)
         get_root_logger().info("%s: %d images in %s", type(self).__name__, len(self.img_infos), self.img_dir)
+        self.cache = open_cache(cache, self.img_infos, self.img_dir, self.ann_dir, type(self).__name__)
 
     def __len__(self) -> int:
         return len(self.img_infos)
@@ -154,7 +159,7 @@ class CustomDataset:
 
     def load_annotations(
         self, img_dir: str, img_suffix: str, ann_dir: str | None, seg_map_suffix: str, split: str | None
-    ) -> list[ImgInfo]:
+    ) -> ImgInfos | list[ImgInfo]:
         """List the samples; by split file in its order, else by folder, sorted by name."""
         if split is not None:
             return read_split(split, img_dir, img_suffix, ann_dir, seg_map_suffix)
@@ -188,6 +193,8 @@ class CustomDataset:
         if self.custom_classes and self.label_map:
             results["label_map"] = self.label_map
         results["peer_masks"] = self.some_masks
+        if self.cache is not None:
+            results["cache"] = self.cache
 
     def prepare_train_img(self, idx: int) -> dict[str, Any]:
         """Run the pipeline on a sample with its mask."""
@@ -205,7 +212,10 @@ class CustomDataset:
         """Return the label map (H, W) of a sample: classes or ``ignore_index``, in the file's own size."""
         results: dict[str, Any] = {"ann_info": self.get_ann_info(index)}
         self.pre_pipeline(results)
-        return self.gt_seg_map_loader(results)["gt_semantic_seg"]
+        loader = self.gt_seg_map_loader
+        if type(loader) is LoadAnnotations and not getattr(self.pipeline, "exact", True):
+            return loader.load(results, fast_read_mask)["gt_semantic_seg"]
+        return loader(results)["gt_semantic_seg"]  # a loader of the user's own does what it does
 
     def get_gt_seg_maps(self) -> Iterator[np.ndarray]:
         """Give the label maps (H, W) of all samples, read one after another."""

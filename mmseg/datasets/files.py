@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Any
+from collections import Counter
+from collections.abc import Collection, Iterator
 
+from mmseg.datasets.img_infos import ImgInfo, ImgInfos, Names
 from mmseg.utils.errors import UserError
 
-ImgInfo = dict[str, Any]  # filename and, where there are masks, ann=dict(seg_map=...)
+_LISTED = 64  # a folder with more names than this is listed once, not asked for each of them
 
 
 def scan(folder: str, suffix: str | tuple[str, ...] = "") -> Iterator[str]:
@@ -30,7 +31,7 @@ def scan(folder: str, suffix: str | tuple[str, ...] = "") -> Iterator[str]:
                     pending.append(prefix + name + os.sep)
 
 
-def find_pairs(img_dir: str, img_suffix: str, ann_dir: str | None, seg_map_suffix: str) -> list[ImgInfo]:
+def find_pairs(img_dir: str, img_suffix: str, ann_dir: str | None, seg_map_suffix: str) -> ImgInfos:
     """List the images of a folder and its subfolders, sorted, with the masks that belong to them.
 
     Raises:
@@ -45,12 +46,13 @@ def find_pairs(img_dir: str, img_suffix: str, ann_dir: str | None, seg_map_suffi
             f"no image ending in {img_suffix!r} in `img_dir` {os.path.abspath(img_dir)} ({seen}); "
             "put the images there or correct `img_suffix`"
         )
-    return [_pair(name[: len(name) - len(img_suffix)], img_suffix, ann_dir, seg_map_suffix) for name in names]
+    stems = [name[: len(name) - len(img_suffix)] for name in names]
+    return ImgInfos.from_stems(stems, img_suffix, None if ann_dir is None else seg_map_suffix)
 
 
 def read_split(
     split: str, img_dir: str, img_suffix: str, ann_dir: str | None, seg_map_suffix: str
-) -> list[ImgInfo]:
+) -> ImgInfos:
     """List the images that a split file names, one a line without suffix, in its order.
 
     Raises:
@@ -58,17 +60,42 @@ def read_split(
     """
     stems = [line for _, line in _lines(split)]
     check_folder(img_dir, "img_dir")
-    missing = [s for s in stems if not os.path.isfile(os.path.join(img_dir, s + img_suffix))]
+    infos = ImgInfos.from_stems(stems, img_suffix, None if ann_dir is None else seg_map_suffix)
+    missing = missing_files(img_dir, Names(stems, img_suffix))
     if missing:
-        path = os.path.join(os.path.abspath(img_dir), missing[0] + img_suffix)
+        path = os.path.join(os.path.abspath(img_dir), stems[missing[0]] + img_suffix)
         remedy = "correct the file, `img_dir` or `img_suffix`"
-        if os.path.isfile(os.path.join(img_dir, missing[0])):
+        if os.path.isfile(os.path.join(img_dir, stems[missing[0]])):
             remedy = f"its lines are names without the suffix {img_suffix!r}"
         raise UserError(
             f"the `split` file {os.path.abspath(split)} names {_count(len(missing), 'image')} that "
             f"{'do' if len(missing) > 1 else 'does'} not exist, such as {path}; {remedy}"
         )
-    return [_pair(stem, img_suffix, ann_dir, seg_map_suffix) for stem in stems]
+    return infos
+
+
+def missing_files(folder: str, names: Collection[str]) -> list[int]:
+    """Return which of ``names``, relative to ``folder``, are no files there.
+
+    A subfolder with many of them is listed once: on a network drive that is far quicker than asking for each.
+    """
+    numbers = Counter(name.rpartition(os.sep)[0] for name in names)
+    there = {sub: _files_in(os.path.join(folder, sub)) for sub, n in numbers.items() if n > _LISTED}
+    missing = []
+    for i, name in enumerate(names):
+        sub, _, own = name.rpartition(os.sep)
+        # Where upper and lower case mean the same file, one may be there under another name.
+        if own not in there.get(sub, ()) and not os.path.isfile(os.path.join(folder, name)):
+            missing.append(i)
+    return missing
+
+
+def _files_in(folder: str) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+    except OSError:
+        return set()
 
 
 def columns_of(line: str) -> list[str]:
@@ -90,7 +117,7 @@ def has_pairs(split: str, img_dir: str | None, img_suffix: str) -> bool:
     return not is_name and len(columns_of(first)) == 2
 
 
-def read_pairs(split: str, data_root: str | None) -> tuple[list[ImgInfo], str, str]:
+def read_pairs(split: str, data_root: str | None) -> tuple[ImgInfos, str, str]:
     """List the pairs of image and mask that a split file names, one a line, in its order.
 
     Args:
@@ -103,76 +130,92 @@ def read_pairs(split: str, data_root: str | None) -> tuple[list[ImgInfo], str, s
     Raises:
         UserError: the file or one that it names is missing, or a line has not two columns.
     """
-    images, masks = [], []
+    images, masks, numbers = [], [], []
+    root = os.path.abspath(data_root or "")
     for number, line in _lines(split):
-        where = f"line {number} of the `split` file {os.path.abspath(split)}"
         columns = columns_of(line)
         if len(columns) != 2 or not all(columns):
             raise UserError(
-                f"{where} has {_count(len(columns), 'column')}, but needs two, the paths of an image and its "
-                f"mask: {line!r}; separate them by a tab where paths hold commas or blanks"
+                f"{_place(split, number)} has {_count(len(columns), 'column')}, but needs two, the paths of "
+                f"an image and its mask: {line!r}; separate them by a tab where paths hold commas or blanks"
             )
-        for path, paths, kind in zip(columns, (images, masks), ("image", "mask"), strict=True):
-            path = os.path.normpath(os.path.abspath(os.path.join(data_root or "", path)))
-            if not os.path.isfile(path):
-                raise UserError(
-                    f"{where} names the {kind} {path}, which does not exist; correct the line or `data_root` "
-                    "(relative paths start there)"
-                )
-            paths.append(path)
-    # Names below a common folder: results written under the same names then stay inside their folder.
-    img_dir, ann_dir = (_common_folder(paths, data_root) for paths in (images, masks))
-    pairs = [
-        {"filename": os.path.relpath(image, img_dir), "ann": {"seg_map": os.path.relpath(mask, ann_dir)}}
-        for image, mask in zip(images, masks, strict=True)
+        images.append(os.path.normpath(os.path.join(root, columns[0])))
+        masks.append(os.path.normpath(os.path.join(root, columns[1])))
+        numbers.append(number)
+    missing = [
+        (number, kind, paths[number])
+        for paths, kind in ((images, "image"), (masks, "mask"))
+        for number in missing_files("", paths)[:1]
     ]
-    return pairs, img_dir, ann_dir
+    if missing:
+        number, kind, path = min(missing)
+        raise UserError(
+            f"{_place(split, numbers[number])} names the {kind} {path}, which does not exist; correct the "
+            "line or `data_root` (relative paths start there)"
+        )
+    # Names below a common folder: results written under the same names then stay inside their folder.
+    img_dir, ann_dir = (_common_folder(paths, root) for paths in (images, masks))
+    columns = [_below(paths, folder) for paths, folder in ((images, img_dir), (masks, ann_dir))]
+    return ImgInfos(*columns), img_dir, ann_dir
 
 
-def _common_folder(paths: list[str], data_root: str | None) -> str:
-    """``data_root`` where all files are below it, else the deepest folder that holds them all."""
-    root = os.path.abspath(data_root or "")
-    common = os.path.commonpath([os.path.dirname(path) for path in paths])
+def _place(split: str, number: int) -> str:
+    return f"line {number} of the `split` file {os.path.abspath(split)}"
+
+
+def _common_folder(paths: list[str], root: str) -> str:
+    """``root`` where all files are below it, else the deepest folder that holds them all."""
+    common = os.path.commonpath({path.rpartition(os.sep)[0] or os.sep for path in paths})
     return root if os.path.commonpath([root, common]) == root else common
 
 
-def _lines(split: str) -> list[tuple[int, str]]:
+def _below(paths: list[str], folder: str) -> Names:
+    """The paths relative to ``folder``, which holds all of them."""
+    start = len(folder.rstrip(os.sep)) + 1
+    return Names(path[start:] for path in paths)
+
+
+def _lines(split: str) -> Iterator[tuple[int, str]]:
     """The lines of a split file that are not empty, with their numbers from 1.
 
     Raises:
         UserError: the file is missing or holds none.
     """
+    empty = True
     try:
         with open(split, encoding="utf-8") as file:
-            lines = [(i, line.strip()) for i, line in enumerate(file, 1) if line.strip()]
+            for number, line in enumerate(file, 1):
+                if line := line.strip():
+                    empty = False
+                    yield number, line
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"cannot read the `split` file {os.path.abspath(split)}: "
             f"{getattr(error, 'strerror', None) or error}; correct `split` or `data_root`"
         ) from None
-    if not lines:
+    if empty:
         raise UserError(f"the `split` file {os.path.abspath(split)} names no image; it needs one name a line")
-    return lines
 
 
-def check_masks(img_infos: list[ImgInfo], ann_dir: str) -> None:
+def check_masks(img_infos: ImgInfos | list[ImgInfo], ann_dir: str) -> None:
     """Find out before training whether every image has its mask.
 
     Raises:
         UserError: the folder or a mask is missing.
     """
     check_folder(ann_dir, "ann_dir")
-    there = set(scan(ann_dir))
-    missing = [i for i in img_infos if i["ann"]["seg_map"] not in there]
-    # A name with ../ or a hidden one is not in the listing, yet may be there.
-    missing = [i for i in missing if not os.path.isfile(os.path.join(ann_dir, i["ann"]["seg_map"]))]
+    if isinstance(img_infos, ImgInfos):
+        names = list(img_infos.seg_maps)
+    else:
+        names = [info["ann"]["seg_map"] for info in img_infos]
+    missing = missing_files(ann_dir, names)
     if missing:
-        path = os.path.join(os.path.abspath(ann_dir), missing[0]["ann"]["seg_map"])
+        path = os.path.join(os.path.abspath(ann_dir), names[missing[0]])
         raise UserError(
             f"{_count(len(missing), 'image')} of {len(img_infos)} "
             f"{'have' if len(missing) > 1 else 'has'} no mask: {path} does not exist (image "
-            f"{missing[0]['filename']}); check `ann_dir` and `seg_map_suffix`, or leave these images out "
-            "with a `split` file"
+            f"{img_infos[missing[0]]['filename']}); check `ann_dir` and `seg_map_suffix`, or leave these "
+            "images out with a `split` file"
         )
 
 
@@ -200,13 +243,6 @@ def read_names(path: str) -> list[str]:
             f"cannot read the class names in {os.path.abspath(path)}: {error.strerror}; "
             "`classes` is a list of names or a text file with one a line"
         ) from None
-
-
-def _pair(stem: str, img_suffix: str, ann_dir: str | None, seg_map_suffix: str) -> ImgInfo:
-    info: ImgInfo = {"filename": stem + img_suffix}
-    if ann_dir is not None:
-        info["ann"] = {"seg_map": stem + seg_map_suffix}
-    return info
 
 
 def _count(number: int, noun: str) -> str:

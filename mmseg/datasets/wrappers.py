@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import os
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -14,6 +13,8 @@ import torch.utils.data
 
 from mmseg.datasets.builder import DATASETS, PIPELINES
 from mmseg.datasets.custom import score
+from mmseg.datasets.img_infos import Joined
+from mmseg.datasets.pipelines import Compose
 from mmseg.datasets.seeding import drawing_from, sample_of
 from mmseg.utils.errors import UserError
 
@@ -75,7 +76,8 @@ class ConcatDataset(_Wrapper, torch.utils.data.ConcatDataset):
         if not 0 <= index < len(self):
             raise IndexError(f"sample {indice} of {len(self)}")
         dataset_idx = bisect.bisect_right(self.cumulative_sizes, index)
-        return dataset_idx, index - self.parts()[dataset_idx].start
+        start = self.cumulative_sizes[dataset_idx - 1] if dataset_idx else 0
+        return dataset_idx, index - start
 
     def parts(self) -> list[range]:
         """The samples of each data set."""
@@ -87,10 +89,10 @@ class ConcatDataset(_Wrapper, torch.utils.data.ConcatDataset):
         """The samples to score on their own, besides all together; none without ``separate_eval``."""
         return self.parts() if self.separate_eval else []
 
-    @cached_property
-    def img_infos(self) -> list[dict[str, Any]]:
+    @property
+    def img_infos(self) -> Sequence[dict[str, Any]]:
         """Those of all data sets."""
-        return list(chain.from_iterable(d.img_infos for d in self.datasets))
+        return Joined([dataset.img_infos for dataset in self.datasets])
 
     def get_gt_seg_map_by_idx(self, index: int) -> np.ndarray:
         """Return the label map (H, W) of a sample."""
@@ -179,10 +181,10 @@ class RepeatDataset(_Wrapper):
             raise IndexError(f"sample {idx} of {len(self)}")
         return sample_of(self.dataset, idx % len(self.dataset))
 
-    @cached_property
-    def img_infos(self) -> list[dict[str, Any]]:
+    @property
+    def img_infos(self) -> Sequence[dict[str, Any]]:
         """Those of the data set, repeated."""
-        return list(self.dataset.img_infos) * self.times
+        return Joined([self.dataset.img_infos], self.times)
 
     def get_gt_seg_map_by_idx(self, index: int) -> np.ndarray:
         """Return the label map (H, W) of a sample."""
@@ -200,13 +202,21 @@ class MultiImageMixDataset(_Wrapper):
         dataset: Gives the samples to be mixed; its own pipeline loads image and mask.
         pipeline: Transforms, as dictionaries or callables, after that of ``dataset``.
         skip_type_keys: Types of transforms to leave out.
+        exact_pipeline: As for ``CustomDataset``: call every transform of ``pipeline`` by itself.
+
+    Attributes:
+        pipeline: The transforms, with the names of their types in ``pipeline_types``.
 
     Raises:
         UserError: the arguments are of another kind, or name an unknown transform.
     """
 
     def __init__(
-        self, dataset: Any, pipeline: Sequence[Any], skip_type_keys: Sequence[str] | None = None
+        self,
+        dataset: Any,
+        pipeline: Sequence[Any],
+        skip_type_keys: Sequence[str] | None = None,
+        exact_pipeline: bool = False,
     ) -> None:
         if not isinstance(pipeline, list | tuple):
             raise UserError(f"MultiImageMixDataset: `pipeline` is a list of transforms, not {pipeline!r}")
@@ -223,6 +233,7 @@ class MultiImageMixDataset(_Wrapper):
             kind = transform.get("type") if isinstance(transform, dict) else type(transform)
             self.pipeline.append(PIPELINES.build(transform) if isinstance(transform, dict) else transform)
             self.pipeline_types.append(kind if isinstance(kind, str) else getattr(kind, "__name__", ""))
+        self._kept = Compose([], exact=exact_pipeline)
         self.update_skip_type_keys(skip_type_keys)
 
     def update_skip_type_keys(self, skip_type_keys: Sequence[str] | None) -> None:
@@ -241,18 +252,23 @@ class MultiImageMixDataset(_Wrapper):
     def __getitem__(self, idx: int) -> Any:
         with drawing_from(None, keep=True) as rng:
             results = self._sample(idx, rng)
-            for transform, kind in zip(self.pipeline, self.pipeline_types, strict=True):
-                if kind in (self._skip_type_keys or ()):
-                    continue
-                if hasattr(transform, "get_indexes"):
-                    indexes = transform.get_indexes(self.dataset)
+            for step in self._steps():
+                if hasattr(step, "get_indexes"):
+                    indexes = step.get_indexes(self.dataset)
                     indexes = indexes if isinstance(indexes, list | tuple) else [indexes]
                     results["mix_results"] = [self._sample(int(i), rng) for i in indexes]
-                results = transform(results)
+                results = step(results)
                 if results is None:
                     return None
                 results.pop("mix_results", None)
             return results
+
+    def _steps(self) -> list[Any]:
+        """The transforms that are not skipped; runs of the toolbox's own go as one step (see ``Compose``)."""
+        skipped = self._skip_type_keys or ()
+        kinds = zip(self.pipeline, self.pipeline_types, strict=True)
+        self._kept.transforms = [transform for transform, kind in kinds if kind not in skipped]
+        return self._kept.steps()
 
     def _sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
         """A sample whose entries may be replaced, even where the data set keeps the dictionary."""
@@ -263,7 +279,7 @@ class MultiImageMixDataset(_Wrapper):
         return sample
 
     @property
-    def img_infos(self) -> list[dict[str, Any]]:
+    def img_infos(self) -> Sequence[dict[str, Any]]:
         """Those of the data set that gives the samples."""
         return self.dataset.img_infos
 

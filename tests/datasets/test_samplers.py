@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import itertools
 
 import pytest
@@ -44,6 +45,49 @@ def test_an_epoch_over_all_ranks(batch_size: int, world_size: int, extra: int, s
 def test_jump(length: int, start: int, seed: int) -> None:
     whole = take(TrainSampler(length, 4, seed), start + 12)
     assert take(TrainSampler(length, 4, seed, start_iter=start), 12) == whole[start:]
+
+
+@given(
+    batch_size=st.integers(1, 4),
+    world_size=st.integers(1, 6),
+    extra=st.integers(0, 30),
+    seed=st.integers(0, 9),
+    start=st.integers(0, 60),
+    shuffle=st.booleans(),
+)
+def test_resuming_at_any_iteration_on_any_rank(
+    batch_size: int, world_size: int, extra: int, seed: int, start: int, shuffle: bool
+) -> None:
+    length = batch_size * world_size + extra
+    for rank in range(world_size):
+        sampler = TrainSampler(length, batch_size, seed, rank, world_size, shuffle)
+        whole = take(sampler, start + 9)
+        resumed = TrainSampler(length, batch_size, seed, rank, world_size, shuffle, start_iter=start)
+        assert take(resumed, 9) == whole[start:]
+        assert take(resumed, 9) == whole[start:]  # going through it moves nothing
+        iters = sampler.iters_per_epoch
+        assert [batch[0][0] for batch in whole] == [i // iters for i in range(start + 9)]
+
+
+@given(
+    length=st.integers(1, 40), batch_size=st.integers(1, 6), world_size=st.integers(1, 5), drop=st.booleans()
+)
+def test_one_epoch_of_any_length(length: int, batch_size: int, world_size: int, drop: bool) -> None:
+    if length < batch_size * world_size:
+        with pytest.raises(UserError, match=f"{length} samples"):
+            TrainSampler(length, batch_size, 0, 0, world_size)
+        return
+    ranks = [
+        EpochSampler(TrainSampler(length, batch_size, 3, rank, world_size), epoch=4, drop_last=drop)
+        for rank in range(world_size)
+    ]
+    batches = [list(sampler) for sampler in ranks]
+    assert {len(b) for b in batches} == {len(sampler) for sampler in ranks}
+    assert len({len(b) for b in batches}) == 1  # all ranks take the same number of steps
+    indices = [index for own in batches for batch in own for _, index in batch]
+    assert len(set(indices)) == len(indices)
+    missing = length - len(indices)
+    assert missing == (0 if world_size == 1 and not drop else length % (batch_size * world_size))
 
 
 def test_a_far_position_is_reached_at_once() -> None:
@@ -95,3 +139,38 @@ def test_evaluation_sees_everything_once(length: int, world_size: int, batch_siz
         assert len(InBatches(sampler, batch_size, drop_last=True)) == len(indices) // batch_size
         seen += indices
     assert sorted(seen) == list(range(length))
+
+
+# Orders of version 1.0. Checkpoints hold a position only, so a resumed run relies on them.
+RECORDED = {
+    (0, 0): [8, 7, 9, 6, 10, 4, 5, 1, 2, 3, 0, 11],
+    (0, 1): [11, 9, 8, 4, 0, 6, 2, 10, 7, 3, 1, 5],
+    (0, 7): [1, 0, 3, 9, 11, 8, 6, 10, 5, 2, 7, 4],
+    (3, 0): [3, 2, 5, 1, 9, 6, 8, 10, 7, 4, 0, 11],
+    (3, 7): [8, 7, 6, 4, 9, 3, 11, 5, 10, 2, 1, 0],
+    (2**40 + 1, 0): [4, 1, 8, 11, 7, 2, 0, 3, 5, 9, 6, 10],
+    (2**40 + 1, 7): [8, 7, 3, 2, 0, 5, 4, 10, 11, 6, 9, 1],
+}
+
+
+@pytest.mark.parametrize(("seed", "epoch"), RECORDED)
+def test_recorded_orders(seed: int, epoch: int) -> None:
+    assert TrainSampler(12, 1, seed).order_of(epoch).tolist() == RECORDED[seed, epoch]
+
+
+@pytest.mark.parametrize(
+    ("seed", "digest"),
+    [(0, "05131bde678ac04d"), (3, "36f5e1c304e5e9e2"), (2**40 + 1, "234a70c29956c038")],
+)
+def test_recorded_order_of_a_million(seed: int, digest: str) -> None:
+    order = TrainSampler(1_000_003, 4, seed).order_of(2)
+    assert order.dtype.itemsize == 8
+    assert hashlib.sha256(order.astype("<i8").tobytes()).hexdigest()[:16] == digest
+
+
+def test_recorded_batches() -> None:
+    second_rank = take(TrainSampler(11, 2, 5, 1, 2, start_iter=1), 4)
+    assert second_rank == [[(0, 1), (0, 6)], [(1, 2), (1, 8)], [(1, 7), (1, 4)], [(2, 9), (2, 10)]]
+    epoch = [[8, 5], [4, 9], [3, 2], [0, 10], [1, 6], [7]]
+    assert list(EpochSampler(TrainSampler(11, 2, 5), epoch=3)) == [[(3, i) for i in b] for b in epoch]
+    assert list(InBatches(EvalSampler(7, 1, 2), 2, epoch=4)) == [[(4, 1), (4, 3)], [(4, 5)]]

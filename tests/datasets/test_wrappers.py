@@ -171,6 +171,27 @@ class TestMix:
         with pytest.raises(UserError, match="list of names"):
             data.update_skip_type_keys("RandomMosaic")
 
+    def test_joined_steps_give_the_same_samples(self, two: list[dict[str, Any]]) -> None:
+        after = [
+            dict(type="RandomMosaic", prob=0.7, img_scale=(12, 16)),
+            dict(type="Resize", img_scale=(40, 30), ratio_range=(0.5, 2.0)),
+            *train_pipeline()[3:],
+        ]
+        joined, exact = (
+            build_dataset(mosaic(two[1], pipeline=after, exact_pipeline=e)) for e in (False, True)
+        )
+        assert [type(step).__name__ for step in joined._steps()] == ["RandomMosaic", "FusedRun", "Collect"]
+        assert joined.pipeline_types == [type(step).__name__ for step in exact._steps()]
+        for skipped in (None, ["RandomFlip"], ["RandomMosaic", "PhotoMetricDistortion"]):
+            for data in (joined, exact):
+                data.update_skip_type_keys(skipped)
+            for seed in range(6):
+                samples = [data.get_sample(seed % 5, np.random.default_rng(seed)) for data in (joined, exact)]
+                assert same(samples[0], samples[1])
+        joined.pipeline[2] = exact.pipeline[2] = lambda results: {**results, "img": 255 - results["img"]}
+        samples = [data.get_sample(1, np.random.default_rng(5)) for data in (joined, exact)]
+        assert same(samples[0], samples[1])
+
     def test_a_mixing_transform_of_the_users(self, two: list[dict[str, Any]]) -> None:
         class Average:
             def get_indexes(self, dataset: Any) -> int:

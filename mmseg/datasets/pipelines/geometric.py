@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,8 @@ from mmseg.datasets.pipelines.common import (
     value_counts,
 )
 from mmseg.utils.errors import UserError
+
+Box = tuple[int, int, int, int]  # top, bottom, left, right
 
 _FLIP_CODES = {"horizontal": 1, "vertical": 0, "diagonal": -1}
 _CROP_TRIES = 10  # as in 0.25; the crop drawn after the last try is taken as it comes
@@ -47,7 +49,7 @@ class RandomCrop:
         self.cat_max_ratio = as_probability("RandomCrop: `cat_max_ratio`", cat_max_ratio)
         self.ignore_index = ignore_index
 
-    def draw_box(self, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[int, int, int, int]:
+    def draw_box(self, shape: tuple[int, ...], rng: np.random.Generator) -> Box:
         """Draw a rectangle (top, bottom, left, right) in an image of ``shape`` (h, w, ...)."""
         top = int(rng.integers(max(shape[0] - self.crop_size[0], 0) + 1))
         left = int(rng.integers(max(shape[1] - self.crop_size[1], 0) + 1))
@@ -56,6 +58,9 @@ class RandomCrop:
     def is_mixed(self, mask: np.ndarray) -> bool:
         """Whether no class has the share ``cat_max_ratio`` of ``mask``, and more than one is there."""
         if mask.dtype == np.uint8:
+            known = self._is_surely_mixed(mask)
+            if known is not None:
+                return known
             counts = value_counts(mask)
             if 0 <= self.ignore_index < 256:
                 counts[self.ignore_index] = 0
@@ -65,15 +70,40 @@ class RandomCrop:
         several = np.count_nonzero(counts) > 1
         return bool(several and counts.max() / counts.sum(dtype=np.float64) < self.cat_max_ratio)
 
+    def _is_surely_mixed(self, mask: np.ndarray) -> bool | None:
+        """``is_mixed`` from the count of one class, the most frequent of a few pixels; None: look closer."""
+        some = value_counts(np.ascontiguousarray(mask[::8, ::8]))
+        ignored = 0
+        if 0 <= self.ignore_index < 256:
+            some[self.ignore_index] = 0
+            ignored = np.count_nonzero(mask == self.ignore_index)
+        counted = mask.size - ignored
+        most = np.count_nonzero(mask == some.argmax())
+        if not some.any() or most in (0, counted):
+            return None
+        if most / counted >= self.cat_max_ratio:
+            return False
+        return True if (counted - most) / counted < self.cat_max_ratio else None
+
+    def choose_box(
+        self, shape: tuple[int, ...], mask_in: Callable[[Box], np.ndarray] | None, rng: np.random.Generator
+    ) -> Box:
+        """Draw a rectangle in an image of ``shape`` (h, w, ...), again while one class covers too much.
+
+        ``mask_in`` gives the label map inside a rectangle; None where there is no mask.
+        """
+        box = self.draw_box(shape, rng)
+        if self.cat_max_ratio < 1.0 and mask_in is not None:
+            for _ in range(_CROP_TRIES):
+                if self.is_mixed(mask_in(box)):
+                    break
+                box = self.draw_box(shape, rng)
+        return box
+
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         img, mask = results["img"], results.get("gt_semantic_seg")
-        rng = rng_of(results)
-        box = self.draw_box(img.shape, rng)
-        if self.cat_max_ratio < 1.0 and mask is not None:
-            for _ in range(_CROP_TRIES):
-                if self.is_mixed(_cut(mask, box)):
-                    break
-                box = self.draw_box(img.shape, rng)
+        mask_in = None if mask is None else partial(_cut, mask)
+        box = self.choose_box(img.shape, mask_in, rng_of(results))
         results["img"] = _cut(img, box)
         for key in mask_keys(results):
             results[key] = _cut(results[key], box)
@@ -105,7 +135,12 @@ class RandomFlip:
         if not self._directions or any(d not in _FLIP_CODES for d in self._directions):
             raise UserError(f"RandomFlip: `direction` is one of {', '.join(_FLIP_CODES)}, not {direction!r}")
 
-    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
+    def place(self, results: dict[str, Any]) -> int | None:
+        """Draw and enter ``flip`` and ``flip_direction``, but touch no pixel.
+
+        Returns:
+            The ``flipCode`` of OpenCV, or None where the image stays as it is.
+        """
         rng = rng_of(results)
         if "flip" not in results:
             results["flip"] = self.prob is not None and bool(rng.random() < self.prob)
@@ -114,8 +149,11 @@ class RandomFlip:
             results["flip_direction"] = self._directions[
                 int(rng.integers(len(self._directions))) if several else 0
             ]
-        if results["flip"]:
-            code = _FLIP_CODES[results["flip_direction"]]
+        return _FLIP_CODES[results["flip_direction"]] if results["flip"] else None
+
+    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
+        code = self.place(results)
+        if code is not None:
             for key in ["img", *mask_keys(results)]:
                 results[key] = by_channels(partial(cv2.flip, flipCode=code), results[key])
         return results
@@ -159,16 +197,21 @@ class Pad:
         self.pad_val = pad_val
         self.seg_pad_val = seg_pad_val
 
-    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
-        h, w = results["img"].shape[:2]
+    def place(self, results: dict[str, Any], shape: tuple[int, ...]) -> tuple[int, int]:
+        """Enter what describes the new size of an image of ``shape`` (h, w, ...); return it as (h, w)."""
+        h, w = shape[:2]
         if self.size is not None:
             h, w = max(h, self.size[0]), max(w, self.size[1])
         else:
             h, w = (-(-edge // self.size_divisor) * self.size_divisor for edge in (h, w))
-        results["img"] = _padded(results["img"], h, w, self.pad_val)
-        results["pad_shape"] = results["img"].shape
+        results["pad_shape"] = (h, w, *shape[2:])
         results["pad_fixed_size"] = self.size
         results["pad_size_divisor"] = self.size_divisor
+        return h, w
+
+    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
+        h, w = self.place(results, results["img"].shape)
+        results["img"] = _padded(results["img"], h, w, self.pad_val)
         for key in mask_keys(results):
             results[key] = _padded(results[key], h, w, self.seg_pad_val)
         return results
@@ -323,7 +366,7 @@ class RandomCutOut:
         )
 
 
-def _cut(array: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+def _cut(array: np.ndarray, box: Box) -> np.ndarray:
     top, bottom, left, right = box
     return array[top:bottom, left:right]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cv2
@@ -57,7 +59,10 @@ class LoadImageFromFile:
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         name = results["img_info"]["filename"]
         path = joined(results.get("img_prefix"), name)
-        img = read_image(path, color_type=self.color_type, backend=self.imdecode_backend)
+        read = partial(read_image, path, self.color_type, self.imdecode_backend)
+        img = through_cache(results, f"image:{self.color_type}:{self.imdecode_backend}", path, read)
+        if not img.flags.writeable:
+            img = img.copy()  # the cache's own; a transform of the user's may write to what it gets
         if self.to_float32:
             img = img.astype(np.float32)
         return loaded(results, path, name, img)
@@ -101,8 +106,43 @@ class LoadAnnotations:
         self.imdecode_backend = imdecode_backend
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
+        return self.load(results, read_mask)
+
+    def load(
+        self,
+        results: dict[str, Any],
+        read: Callable[[str, str], np.ndarray],
+        copy: bool = True,
+    ) -> dict[str, Any]:
+        """Load as ``__call__`` does.
+
+        Args:
+            results: The sample's dictionary.
+            read: Decodes a file with a backend, as ``read_mask`` does.
+            copy: False may put an array in that is read-only, because it belongs to a cache.
+        """
         path = joined(results.get("seg_prefix"), results["ann_info"]["seg_map"])
-        mask = read_mask(path, backend=self.imdecode_backend)
+        label_map = results.get("label_map")
+        settings = (
+            self.imdecode_backend,
+            self.reduce_zero_label,
+            results.get("task"),
+            results.get("num_classes"),
+            results.get("ignore_index", 255),
+            sorted(label_map.items()) if label_map else None,
+        )
+        read_classes = partial(self._read_classes, path, results, read)
+        mask = through_cache(results, f"mask:{settings}", path, read_classes)
+        if "img" in results:  # an image from a cache, say, that was paired with another mask before
+            check_size(mask, path, results["img"], results.get("filename"))
+        results["gt_semantic_seg"] = mask.copy() if copy and not mask.flags.writeable else mask
+        results.setdefault("seg_fields", []).append("gt_semantic_seg")
+        return results
+
+    def _read_classes(
+        self, path: str, results: dict[str, Any], read: Callable[[str, str], np.ndarray]
+    ) -> np.ndarray:
+        mask = read(path, self.imdecode_backend)
         if "img" in results:
             check_size(mask, path, results["img"], results.get("filename"))
         ignore_index = results.get("ignore_index", 255)
@@ -112,19 +152,16 @@ class LoadAnnotations:
                     "LoadAnnotations: reduce_zero_label=True takes 0 as ignored, but task='binary' as "
                     "background; leave one of them out"
                 )
-            results["gt_semantic_seg"] = to_binary(mask, path, ignore_index)
-        else:
-            results["gt_semantic_seg"] = to_classes(
-                mask,
-                path,
-                num_classes=results.get("num_classes"),
-                ignore_index=ignore_index,
-                reduce_zero_label=self.reduce_zero_label,
-                label_map=results.get("label_map"),
-                peer_masks=results.get("peer_masks"),
-            )
-        results.setdefault("seg_fields", []).append("gt_semantic_seg")
-        return results
+            return to_binary(mask, path, ignore_index)
+        return to_classes(
+            mask,
+            path,
+            num_classes=results.get("num_classes"),
+            ignore_index=ignore_index,
+            reduce_zero_label=self.reduce_zero_label,
+            label_map=results.get("label_map"),
+            peer_masks=results.get("peer_masks"),
+        )
 
     def __repr__(self) -> str:
         return (
@@ -147,21 +184,53 @@ def loaded(results: dict[str, Any], path: str, name: str, img: np.ndarray) -> di
     return results
 
 
+def through_cache(
+    results: dict[str, Any], kind: str, path: str, read: Callable[[], np.ndarray]
+) -> np.ndarray:
+    """What ``read`` gives, or the read-only array that ``results['cache']`` keeps of it.
+
+    Args:
+        results: A sample's dictionary; a cache in it has ``get(kind, path, read)``.
+        kind: What is kept of the file, and everything that it depends on but the file.
+        path: The file.
+        read: Reads and decodes it.
+    """
+    cache = results.get("cache")
+    return read() if cache is None else cache.get(kind, path, read)
+
+
 def read_image(path: str, color_type: str = "color", backend: str = "cv2") -> np.ndarray:
     """Read an image file: BGR (H, W, 3), or (H, W) for 'grayscale'; uint8 but for 'unchanged'.
 
     Raises:
         UserError: the file is missing or unreadable.
     """
+    return decoded(read_bytes(path), path, color_type, backend)
+
+
+def read_bytes(path: str) -> bytes:
+    """Read an image file without decoding it.
+
+    Raises:
+        UserError: the file is missing or unreadable.
+    """
     try:
         with open(path, "rb") as file:
-            data = file.read()
+            return file.read()
     except FileNotFoundError:
         raise UserError(
             f"the image {path} does not exist; check `data_root`, `img_dir` and `img_suffix`"
         ) from None
     except OSError as error:
         raise UserError(f"cannot read the image {path}: {error.strerror}; check its permissions") from None
+
+
+def decoded(data: bytes, path: str, color_type: str = "color", backend: str = "cv2") -> np.ndarray:
+    """Decode the content of an image file, as ``read_image`` does.
+
+    Raises:
+        UserError: it is damaged or no image; ``path`` is for the message.
+    """
     decode = _decode_pillow if backend == "pillow" else _decode_cv2
     img = decode(data, color_type) if data else None
     if img is None:

@@ -96,7 +96,7 @@ def to_classes(
     if reduce_zero_label:
         table -= 1
         table[[0, 255]] = ignore_index
-    if raw_classes is not None and mask.max(initial=0) >= raw_classes + reduce_zero_label:
+    if raw_classes is not None and not _surely_classes(mask, raw_classes, ignore_index, reduce_zero_label):
         counts = value_counts(mask)
         present = np.flatnonzero(counts)
         bad = [int(v) for v in present if table[v] != ignore_index and table[v] >= raw_classes]
@@ -115,6 +115,15 @@ def to_classes(
     if table.min() >= 0 and table.max() <= 255:
         return cv2.LUT(mask, table.astype(np.uint8))
     return table.astype(np.int32)[mask]
+
+
+def _surely_classes(mask: np.ndarray, raw_classes: int, ignore_index: int, reduce_zero_label: bool) -> bool:
+    """Whether a uint8 mask holds classes and 255 for ignored only; False may also mean 'look closer'."""
+    if mask.max(initial=0) < raw_classes + reduce_zero_label:
+        return True
+    if ignore_index != 255 or raw_classes <= 2:
+        return False  # 0 and 255 may be a binary mask; other ignored values are rare
+    return bool((mask + np.uint8(1)).max() <= raw_classes + reduce_zero_label)  # 255 becomes 0
 
 
 def to_binary(mask: np.ndarray, path: str, ignore_index: int = 255) -> np.ndarray:

@@ -41,7 +41,7 @@ class Normalize:
                 f"got mean={mean} and std={std}"
             )
         levels = (_LEVELS[:, None] - np.float64(self.mean)) * (1 / np.float64(self.std))
-        self._table = np.ascontiguousarray(levels.astype(np.float32)[None])  # (1, 256, C)
+        self.table = np.ascontiguousarray(levels.astype(np.float32)[None])  # (1, 256, C)
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         img = results["img"]
@@ -56,12 +56,16 @@ class Normalize:
         if self.to_rgb and channels == 3:
             img = cv2.cvtColor(img, cv2.COLOR_BGR2RGB)
         if img.dtype == np.uint8:
-            img = cv2.LUT(img, self._table).reshape(img.shape)
+            img = cv2.LUT(img, self.table).reshape(img.shape)
         else:
             img = ((img - self.mean.squeeze()) * (1 / self.std.squeeze())).astype(np.float32, copy=False)
         results["img"] = img
-        results["img_norm_cfg"] = dict(mean=self.mean, std=self.std, to_rgb=self.to_rgb)
+        results["img_norm_cfg"] = self.img_norm_cfg()
         return results
+
+    def img_norm_cfg(self) -> dict[str, Any]:
+        """What this transform enters into the sample."""
+        return dict(mean=self.mean, std=self.std, to_rgb=self.to_rgb)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(mean={self.mean}, std={self.std}, to_rgb={self.to_rgb})"
@@ -125,23 +129,38 @@ class PhotoMetricDistortion:
             hue=int(rng.integers(-hue_delta, max(hue_delta, 1 - hue_delta))) if hue else None,
         )
 
+    def tables(
+        self, draws: Distortion
+    ) -> tuple[np.ndarray | None, list[tuple[int, np.ndarray]], np.ndarray | None]:
+        """The draws as look-up tables, uint8 (256,), in the order in which they apply.
+
+        Returns:
+            One for all channels or None; (channel, table) in HSV, each a step of its own; and one more for
+            all channels or None.
+        """
+        first = last = None
+        if draws.brightness is not None:
+            first = _scaled(_LEVELS, beta=draws.brightness)
+        if draws.contrast is not None:
+            if draws.contrast_first:  # two steps on grey levels are one look-up
+                first = _scaled(_LEVELS if first is None else first, alpha=draws.contrast)
+            else:
+                last = _scaled(_LEVELS, alpha=draws.contrast)
+        in_hsv = []
+        if draws.saturation is not None:
+            in_hsv.append((1, _scaled(_LEVELS, alpha=draws.saturation)))
+        if draws.hue is not None:
+            in_hsv.append((0, ((np.arange(256) + draws.hue) % 180).astype(np.uint8)))
+        return first, in_hsv, last
+
     def apply(self, img: np.ndarray, draws: Distortion) -> np.ndarray:
         """Distort an image (H, W, 3), BGR uint8; the given one stays as it is."""
-        table = None
-        if draws.brightness is not None:
-            table = _scaled(_LEVELS, beta=draws.brightness)
-        if draws.contrast is not None and draws.contrast_first:
-            table = _scaled(_LEVELS if table is None else table, alpha=draws.contrast)
-        if table is not None:  # two steps on grey levels are one look-up
-            img = cv2.LUT(img, table)
-        if draws.saturation is not None:
-            img = _in_hsv(img, channel=1, table=_scaled(_LEVELS, alpha=draws.saturation))
-        if draws.hue is not None:
-            hues = (np.arange(256) + draws.hue) % 180
-            img = _in_hsv(img, channel=0, table=hues.astype(np.uint8))
-        if draws.contrast is not None and not draws.contrast_first:
-            img = cv2.LUT(img, _scaled(_LEVELS, alpha=draws.contrast))
-        return img
+        first, in_hsv, last = self.tables(draws)
+        if first is not None:
+            img = cv2.LUT(img, first)
+        for channel, table in in_hsv:
+            img = mapped_in_hsv(img, channel, table)
+        return img if last is None else cv2.LUT(img, last)
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         img = results["img"]
@@ -292,11 +311,12 @@ def _scaled(levels: np.ndarray, alpha: float = 1, beta: float = 0) -> np.ndarray
     return np.clip(levels.astype(np.float32) * np.float32(alpha) + np.float32(beta), 0, 255).astype(np.uint8)
 
 
-def _in_hsv(img: np.ndarray, channel: int, table: np.ndarray) -> np.ndarray:
-    hsv = cv2.cvtColor(img, cv2.COLOR_BGR2HSV)
+def mapped_in_hsv(img: np.ndarray, channel: int, table: np.ndarray, is_rgb: bool = False) -> np.ndarray:
+    """Look up one channel of an image (H, W, 3), BGR or RGB uint8, in HSV; the given one stays."""
+    hsv = cv2.cvtColor(img, cv2.COLOR_RGB2HSV if is_rgb else cv2.COLOR_BGR2HSV)
     plane = cv2.LUT(cv2.extractChannel(hsv, channel), table)  # faster than a table for three channels
     cv2.insertChannel(plane, hsv, channel)
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR, dst=hsv)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB if is_rgb else cv2.COLOR_HSV2BGR, dst=hsv)
 
 
 def _as_uint8(img: np.ndarray, owner: object) -> np.ndarray:

@@ -104,23 +104,34 @@ class Resize:
         factor = min(max(scale) / max(h, w), min(scale) / min(h, w))
         return max(1, int(w * factor + 0.5)), max(1, int(h * factor + 0.5))
 
-    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
-        img = results["img"]
-        h, w = img.shape[:2]
+    def place(self, results: dict[str, Any], shape: tuple[int, ...]) -> tuple[int, int]:
+        """Draw what is to be drawn and enter what describes the new size, but touch no pixel.
+
+        Args:
+            results: The sample's dictionary; gets every entry of this transform but image and masks.
+            shape: (h, w, ...) of the image.
+
+        Returns:
+            The new size (w, h).
+        """
+        h, w = shape[:2]
         if "scale" not in results:
-            results["scale"], results["scale_idx"] = self.draw_scale(img.shape, rng_of(results))
+            results["scale"], results["scale_idx"] = self.draw_scale(shape, rng_of(results))
         if self.keep_ratio and self.min_size is not None:
             short = max(self.min_size, min(results["scale"]))
             results["scale"] = (short * h / w, short) if h > w else (short, short * w / h)
-        size = self.new_size(img.shape, results["scale"])
-        img = resized(img, size)
-        for key in mask_keys(results):
-            results[key] = resized(results[key], size, cv2.INTER_NEAREST)
+        size = self.new_size(shape, results["scale"])
         w_scale, h_scale = size[0] / w, size[1] / h
-        results["img"] = img
-        results["img_shape"] = results["pad_shape"] = img.shape
+        results["img_shape"] = results["pad_shape"] = (size[1], size[0], *shape[2:])
         results["scale_factor"] = np.array([w_scale, h_scale, w_scale, h_scale], dtype=np.float32)
         results["keep_ratio"] = self.keep_ratio
+        return size
+
+    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
+        size = self.place(results, results["img"].shape)
+        results["img"] = resized(results["img"], size)
+        for key in mask_keys(results):
+            results[key] = resized(results[key], size, cv2.INTER_NEAREST)
         return results
 
     def __repr__(self) -> str:
@@ -153,10 +164,14 @@ class ResizeToMultiple:
         self.size_divisor = size_divisor
         self.interpolation = interpolation
 
+    def new_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size (w, h) that an image of ``size`` (w, h) gets."""
+        across, down = self._divisors
+        return -(-size[0] // across) * across, -(-size[1] // down) * down
+
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         img = results["img"]
-        across, down = self._divisors
-        size = -(-img.shape[1] // across) * across, -(-img.shape[0] // down) * down
+        size = self.new_size((img.shape[1], img.shape[0]))
         img = resized(img, size, _INTERPOLATIONS[self.interpolation or "bilinear"])
         for key in mask_keys(results):
             results[key] = resized(results[key], size, cv2.INTER_NEAREST)

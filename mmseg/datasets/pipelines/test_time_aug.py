@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmseg.datasets.builder import PIPELINES
 from mmseg.datasets.pipelines.common import as_scales
 from mmseg.datasets.pipelines.compose import Compose
+from mmseg.datasets.pipelines.views import Views
 from mmseg.utils.errors import UserError
 
 
@@ -43,7 +44,7 @@ class MultiScaleFlipAug:
         flip: bool = False,
         flip_direction: str | Sequence[str] = "horizontal",
     ) -> None:
-        self.transforms = Compose(transforms)
+        self.transforms = Compose(transforms, exact=True)
         if isinstance(img_ratios, int | float):
             img_ratios = [img_ratios]
         for ratio in img_ratios or ():
@@ -73,19 +74,31 @@ class MultiScaleFlipAug:
             warnings.warn("MultiScaleFlipAug: `flip_direction` does nothing with `flip=False`", stacklevel=2)
 
     def __call__(self, results: dict[str, Any]) -> dict[str, list[Any]]:
+        return _lists([self.transforms(version) for version in self._versions(results)])
+
+    def in_one_step(self, results: dict[str, Any]) -> dict[str, list[Any]]:
+        """The same as a call, all versions together where the transforms are known (see ``views``).
+
+        ``Compose`` calls this one unless it is exact.
+        """
+        transforms = self.transforms.transforms
+        if type(self) is not MultiScaleFlipAug or not Views.known(transforms) or not Views.fit(results):
+            return self(results)
+        return _lists(Views(transforms)(results["img"], self._versions(results)))
+
+    def _versions(self, results: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The samples that the transforms are to take, one for each version."""
         scales = self.img_scale
         if scales is None:
             h, w = results["img"].shape[:2]
             scales = _times((w, h), self.img_ratios)
-        versions = []
         for scale in scales:
             for flip in (False, True) if self.flip else (False,):
                 for direction in self.flip_direction:
                     version = {**results, "scale": scale, "flip": flip, "flip_direction": direction}
                     if "seg_fields" in results:
                         version["seg_fields"] = list(results["seg_fields"])
-                    versions.append(self.transforms(version))
-        return {key: [version[key] for version in versions] for key in versions[0]}
+                    yield version
 
     def __repr__(self) -> str:
         return (
@@ -96,3 +109,7 @@ class MultiScaleFlipAug:
 
 def _times(scale: tuple[int, int], ratios: Sequence[float]) -> list[tuple[int, int]]:
     return [(max(1, int(scale[0] * ratio)), max(1, int(scale[1] * ratio))) for ratio in ratios]
+
+
+def _lists(versions: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {key: [version[key] for version in versions] for key in versions[0]}
