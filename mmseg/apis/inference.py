@@ -20,6 +20,7 @@ from mmseg.datasets.pipelines import Compose
 from mmseg.engine.prefetch import to_device
 from mmseg.models import build_segmentor
 from mmseg.models.layers.norm import revert_sync_batchnorm
+from mmseg.utils.allocator import keep_memory
 from mmseg.utils.checkpoint import load_into, read_checkpoint, state_dict_of
 from mmseg.utils.distributed import get_device
 from mmseg.utils.errors import UserError
@@ -65,7 +66,9 @@ def init_segmentor(
     model.CLASSES, model.PALETTE = classes, palette
     model.cfg = cfg
     model = revert_sync_batchnorm(model)
-    return model.to(torch.device(device) if device is not None else get_device(0)).eval()
+    device = torch.device(device) if device is not None else get_device(0)
+    keep_memory(device)
+    return model.to(device).eval()
 
 
 def inference_segmentor(model: nn.Module, imgs: Image | Sequence[Image]) -> list[np.ndarray]:

@@ -16,6 +16,7 @@ from mmseg.models.builder import BACKBONES
 from mmseg.models.init import constant_init, initialize
 from mmseg.models.layers import build_norm_layer
 from mmseg.models.layers.conv_module import check_conv_cfg
+from mmseg.models.layers.fold import ConvNormSequential
 from mmseg.models.module import BaseModule, InitCfg
 from mmseg.utils.errors import UserError
 
@@ -155,7 +156,7 @@ class ResNet(BaseModule):
             conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1, bias=False)
             layers += [conv, build_norm_layer(norm_cfg, out_channels)[1], nn.ReLU(inplace=True)]
             in_channels = out_channels
-        self.stem = nn.Sequential(*layers)
+        self.stem = ConvNormSequential(*layers)
 
     @property
     def norm1(self) -> nn.Module:

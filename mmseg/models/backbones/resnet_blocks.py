@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmseg.models.layers import build_norm_layer, checkpointed
+from mmseg.models.layers.fold import ConvNormSequential, conv_norm
 
 
 class ResidualBlock(nn.Module):
@@ -21,6 +22,10 @@ class ResidualBlock(nn.Module):
         norm_cfg: As :func:`mmseg.models.layers.build_norm_layer` takes it.
         downsample: Of the shortcut, where size or channels change.
         with_cp: Recompute the block in the backward pass instead of keeping its activations.
+
+    Attributes:
+        exact: Convolution and normalisation in two steps also where nothing is trained, see
+            :mod:`mmseg.models.layers.fold`.
 
     Forward: (N, C, H, W) to (N, channels * expansion, H / stride, W / stride), sizes rounded up.
     """
@@ -35,7 +40,7 @@ class ResidualBlock(nn.Module):
         with_cp: bool,
     ) -> None:
         super().__init__()
-        self.with_cp = with_cp
+        self.with_cp, self.exact = with_cp, False
         self._names = []
         for number, args in enumerate(parts, start=1):
             self.add_module(f"conv{number}", nn.Conv2d(**args, bias=False))
@@ -55,7 +60,7 @@ class ResidualBlock(nn.Module):
         for i, (conv, norm) in enumerate(self._names):
             if i > 0:
                 out = self.relu(out)
-            out = getattr(self, norm)(getattr(self, conv)(out))
+            out = conv_norm(out, getattr(self, conv), getattr(self, norm), self.exact)
         out += x if self.downsample is None else self.downsample(x)
         return out
 
@@ -187,4 +192,4 @@ def _shortcut(
         stride = 1
     layers.append(nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False))
     layers.append(build_norm_layer(norm_cfg, out_channels)[1])
-    return nn.Sequential(*layers)
+    return ConvNormSequential(*layers)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmseg.models.builder import HEADS
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.decode_heads.inputs import check_takes_one
+from mmseg.models.decode_heads.pooled_maps import can_stay_small, conv_with_pooled
 from mmseg.models.decode_heads.psp_head import PooledConv
 from mmseg.models.layers import ConvModule, resize
 from mmseg.utils.errors import UserError
@@ -96,8 +97,14 @@ class ASPPHead(BaseDecodeHead):
     def _forward_feature(self, inputs: Sequence[Tensor]) -> Tensor:
         """The map (N, channels, h, w) that the branches give together."""
         x = self._transform_inputs(inputs)
-        average = resize(self.image_pool(x), x.shape[2:], None, "bilinear", self.align_corners)
-        return self.bottleneck(torch.cat([average, *self.aspp_modules(x)], dim=1))
+        average, branches = self.image_pool(x), self.aspp_modules(x)
+        if self.exact or not can_stay_small(self.bottleneck, [average]):
+            average = resize(average, x.shape[2:], None, "bilinear", self.align_corners)
+            return self.bottleneck(torch.cat([average, *branches], dim=1))
+        # The average is one value per channel: the same as above, with less work.
+        x, conv = torch.cat(branches, dim=1), self.bottleneck.conv
+        joined = conv_with_pooled(conv, [average], x, [], self.align_corners)
+        return self.bottleneck.after_conv(joined)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         return self.cls_seg(self._forward_feature(inputs))

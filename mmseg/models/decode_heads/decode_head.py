@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmseg.models.builder import build_loss, build_pixel_sampler
 from mmseg.models.decode_heads.channels import check_channels, check_one_channel
 from mmseg.models.decode_heads.inputs import check_numbers
+from mmseg.models.decode_heads.resized_losses import can_take_small_logits, small_logit_losses
 from mmseg.models.layers import resize
 from mmseg.models.layers.conv_module import check_conv_cfg
 from mmseg.models.layers.resize import at_least_float32, resize_unless_same
@@ -55,6 +56,10 @@ class BaseDecodeHead(BaseModule, ABC):
         threshold: With ``task='binary'`` the probability above which a pixel is foreground, by default
             0.5.
 
+    Attributes:
+        exact: Compute by MMSegmentation 0.25's sequence of operators. By default (false) a CPU takes a
+            soft-max cross entropy image by image; the outcome is the same up to rounding.
+
     Raises:
         UserError: settings that do not fit together, or to the maps that arrive.
     """
@@ -86,7 +91,7 @@ class BaseDecodeHead(BaseModule, ABC):
         settings = check_channels(type(self).__name__, task, num_classes, out_channels, threshold)
         self.task, self.num_classes, self.out_channels, self.threshold = settings
         self._init_inputs(in_channels, in_index, input_transform)
-        self.channels = channels
+        self.channels, self.exact = channels, False
         self.dropout_ratio, self.align_corners, self.ignore_index = dropout_ratio, align_corners, ignore_index
         self.conv_cfg, self.norm_cfg, self.act_cfg = conv_cfg, norm_cfg, act_cfg
         if self.task == "binary" and loss_decode is CROSS_ENTROPY:
@@ -189,9 +194,17 @@ class BaseDecodeHead(BaseModule, ABC):
             seg_logit: (N, out_channels, h, w); from half precision on the losses are float32.
             seg_label: (N, 1, H, W), int64.
         """
-        seg_logit = resize_unless_same(
-            at_least_float32(seg_logit), seg_label.shape[2:], "bilinear", self.align_corners
-        )
+        seg_logit = at_least_float32(seg_logit)
+        if not self.exact and can_take_small_logits(seg_logit, self._losses(), self.sampler):
+            return small_logit_losses(
+                seg_logit,
+                seg_label.squeeze(1),
+                losses=self._losses(),
+                sampler=self.sampler,
+                ignore_index=self.ignore_index,
+                align_corners=self.align_corners,
+            )
+        seg_logit = resize_unless_same(seg_logit, seg_label.shape[2:], "bilinear", self.align_corners)
         weight = None if self.sampler is None else self.sampler.sample(seg_logit, seg_label)
         label = seg_label.squeeze(1)
         losses: dict[str, Tensor] = {}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmseg.models.builder import HEADS
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.decode_heads.inputs import check_takes_one
 from mmseg.models.layers import ConvModule
 from mmseg.utils.errors import UserError
 
@@ -37,6 +38,7 @@ class FCNHead(BaseDecodeHead):
         if num_convs < 0 or dilation < 1:
             raise UserError(f"FCNHead: num_convs={num_convs} must be >= 0 and dilation={dilation} >= 1")
         super().__init__(**kwargs)
+        check_takes_one(type(self).__name__, self.input_transform)
         self.num_convs, self.concat_input, self.kernel_size = num_convs, concat_input, kernel_size
         if num_convs == 0 and self.in_channels != self.channels:
             raise UserError(

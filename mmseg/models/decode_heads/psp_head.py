@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmseg.models.builder import HEADS
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.decode_heads.inputs import check_takes_one
+from mmseg.models.decode_heads.pooled_maps import can_stay_small, conv_with_pooled
 from mmseg.models.layers import ConvModule, resize
 from mmseg.models.layers.exporting import is_exporting
 from mmseg.utils.errors import UserError
@@ -97,7 +98,22 @@ class PPM(nn.ModuleList):
         self.in_channels, self.channels = in_channels, channels
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        return [resize(pool(x), x.shape[2:], None, "bilinear", self.align_corners) for pool in self]
+        return [self._enlarged(pool(x), x) for pool in self]
+
+    def _enlarged(self, pooled: Tensor, like: Tensor) -> Tensor:
+        return resize(pooled, like.shape[2:], None, "bilinear", self.align_corners)
+
+    def joined(self, x: Tensor, bottleneck: ConvModule, exact: bool = False) -> Tensor:
+        """``bottleneck`` of ``x`` and the outcome for it, joined: (N, C, H, W).
+
+        Args:
+            exact: Enlarge, join, convolve: the sequence of MMSegmentation 0.25. By default the pooled
+                maps stay small, see :func:`~mmseg.models.decode_heads.pooled_maps.conv_with_pooled`.
+        """
+        pooled = [pool(x) for pool in self]
+        if exact or not can_stay_small(bottleneck, pooled):
+            return bottleneck(torch.cat([x, *(self._enlarged(p, x) for p in pooled)], dim=1))
+        return bottleneck.after_conv(conv_with_pooled(bottleneck.conv, [], x, pooled, self.align_corners))
 
 
 def check_pool_scales(name: str, pool_scales: Sequence[int]) -> None:
@@ -132,8 +148,7 @@ class PSPHead(BaseDecodeHead):
 
     def _forward_feature(self, inputs: Sequence[Tensor]) -> Tensor:
         """The map (N, channels, h, w) before the classifier."""
-        x = self._transform_inputs(inputs)
-        return self.bottleneck(torch.cat([x, *self.psp_modules(x)], dim=1))
+        return self.psp_modules.joined(self._transform_inputs(inputs), self.bottleneck, exact=self.exact)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         return self.cls_seg(self._forward_feature(inputs))

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from mmseg.models.builder import HEADS
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.layers import ConvModule, resize
+from mmseg.models.layers.fold import folded, folds
 from mmseg.models.layers.resize import resize_unless_same
 from mmseg.utils.errors import UserError
 
@@ -70,10 +71,12 @@ class SegformerHead(BaseDecodeHead):
         return self.fusion_conv(torch.cat(resized, dim=1))
 
     def _fuse_then_add(self, maps: list[Tensor]) -> Tensor:
-        size, conv = maps[0].shape[2:], self.fusion_conv.conv
-        weights = conv.weight.split(self.channels, dim=1)
-        total = F.conv2d(maps[0], weights[0], conv.bias)
+        size, conv, norm = maps[0].shape[2:], self.fusion_conv.conv, self.fusion_conv.norm
+        normed = norm is not None and folds(maps[0], conv, norm)
+        weight, bias = folded(conv, norm) if normed else (conv.weight, conv.bias)
+        weights = weight.split(self.channels, dim=1)
+        total = F.conv2d(maps[0], weights[0], bias)
         for x, weight in zip(maps[1:], weights[1:], strict=True):
             part = F.conv2d(x, weight)
             total += resize_unless_same(part, size, self.interpolate_mode, self.align_corners)
-        return self.fusion_conv.after_conv(total)
+        return self.fusion_conv.after_conv(total, normed)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmseg.models.builder import HEADS
 from mmseg.models.decode_heads.aspp_head import ASPPHead, ASPPModule
 from mmseg.models.layers import ConvModule, DepthwiseSeparableConvModule, resize
+from mmseg.models.layers.depthwise import DilatedDepthwiseConv
 from mmseg.utils.errors import UserError
 
 
@@ -19,7 +20,7 @@ class DepthwiseSeparableASPPModule(ASPPModule):
     """:class:`ASPPModule` whose dilated convolutions are depthwise separable."""
 
     def _dilated(self, dilation: int) -> nn.Module:
-        return DepthwiseSeparableConvModule(
+        module = DepthwiseSeparableConvModule(
             self.in_channels,
             self.channels,
             3,
@@ -28,6 +29,8 @@ class DepthwiseSeparableASPPModule(ASPPModule):
             norm_cfg=self.norm_cfg,
             act_cfg=self.act_cfg,
         )
+        module.depthwise_conv.conv = DilatedDepthwiseConv.like(module.depthwise_conv.conv)
+        return module
 
 
 @HEADS.register_module()

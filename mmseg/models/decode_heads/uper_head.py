@@ -47,8 +47,7 @@ class UPerHead(BaseDecodeHead):
 
     def psp_forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Pyramid pooling on the last of ``inputs``: (N, channels, h, w)."""
-        x = inputs[-1]
-        return self.bottleneck(torch.cat([x, *self.psp_modules(x)], dim=1))
+        return self.psp_modules.joined(inputs[-1], self.bottleneck, exact=self.exact)
 
     def _forward_feature(self, inputs: Sequence[Tensor]) -> Tensor:
         """The map (N, channels, h, w) before the classifier."""

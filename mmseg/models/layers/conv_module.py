@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmseg.models.init import constant_init, kaiming_init
 from mmseg.models.layers.activation import build_activation
+from mmseg.models.layers.fold import conv_norm
 from mmseg.models.layers.norm import build_norm_layer
 from mmseg.utils.errors import UserError
 
@@ -30,6 +31,10 @@ class ConvModule(nn.Module):
         norm_cfg, act_cfg: ``None`` leaves the part out.
         inplace: Let the activation overwrite its input, where it can.
         order: A permutation of ``('conv', 'norm', 'act')``.
+
+    Attributes:
+        exact: Convolution and normalisation in two steps also where nothing is trained, see
+            :mod:`mmseg.models.layers.fold`.
 
     Forward: (N, in_channels, H, W) to (N, out_channels, H', W').
     """
@@ -55,7 +60,7 @@ class ConvModule(nn.Module):
         check_conv_cfg(conv_cfg)
         if sorted(order) != sorted(ORDER):
             raise UserError(f"order of a ConvModule is a permutation of {ORDER}, not {tuple(order)}")
-        self.order = tuple(order)
+        self.order, self.exact = tuple(order), False
         self.with_norm, self.with_activation = norm_cfg is not None, act_cfg is not None
         self.with_bias = not self.with_norm if bias == "auto" else bool(bias)
         self.act_cfg = act_cfg
@@ -92,9 +97,18 @@ class ConvModule(nn.Module):
         if self.norm is not None:
             constant_init(self.norm, 1.0)
 
-    def after_conv(self, x: Tensor) -> Tensor:
-        """What follows the convolution, for callers that did the convolution in another way."""
-        for part in self.order[self.order.index("conv") + 1 :]:
+    def after_conv(self, x: Tensor, normed: bool = False) -> Tensor:
+        """What follows the convolution, for callers that did the convolution in another way.
+
+        Args:
+            x: The convolution's outcome.
+            normed: The normalisation was folded into it.
+        """
+        names = self.order[self.order.index("conv") + 1 :]
+        return self._parts(x, [name for name in names if name != "norm"] if normed else names)
+
+    def _parts(self, x: Tensor, names: Sequence[str]) -> Tensor:
+        for part in names:
             if part == "norm" and self.with_norm:
                 x = self.norm(x)
             elif part == "act" and self.with_activation:
@@ -102,9 +116,9 @@ class ConvModule(nn.Module):
         return x
 
     def forward(self, x: Tensor) -> Tensor:
-        for part in self.order[: self.order.index("conv")]:
-            if part == "norm" and self.with_norm:
-                x = self.norm(x)
-            elif part == "act" and self.with_activation:
-                x = self.activate(x)
-        return self.after_conv(self.conv(x))
+        place = self.order.index("conv")
+        x = self._parts(x, self.order[:place])
+        rest = self.order[place + 1 :]
+        if self.with_norm and rest[:1] == ("norm",):
+            return self._parts(conv_norm(x, self.conv, self.norm, self.exact), rest[1:])
+        return self._parts(self.conv(x), rest)

@@ -32,7 +32,7 @@ def accuracy(
     """
     ks = (topk,) if isinstance(topk, int) else tuple(topk)
     counted = torch.ones_like(target, dtype=torch.bool) if ignore_index is None else target != ignore_index
-    total = counted.sum() + EPS
+    total = counted.sum()
     if ks == (1,) and thresh is None:
         # max(...).indices is argmax, several times as fast on the CPU
         hits = [(pred.max(dim=1).indices == target) & counted]
@@ -42,8 +42,13 @@ def accuracy(
         if thresh is not None:
             right &= scores > thresh
         hits = [right[:, :k] for k in ks]
-    percent = [(hit.sum() + EPS) * (100.0 / total) for hit in hits]
+    percent = [accuracy_of(hit.sum(), total) for hit in hits]
     return percent[0] if isinstance(topk, int) else percent
+
+
+def accuracy_of(hits: Tensor, counted: Tensor) -> Tensor:
+    """:func:`accuracy` from the number of right pixels and the number of pixels that count."""
+    return (hits + EPS) * (100.0 / (counted + EPS))
 
 
 class Accuracy(nn.Module):

@@ -47,12 +47,32 @@ class OHEMPixelSampler:
             return valid.to(seg_logit.dtype)
         if self.thresh is not None and seg_logit.shape[1] == 1:  # task='binary'
             seg_logit = two_channels(seg_logit)
-        hard = self._unlikely if self.thresh is not None else self._costly
-        return (hard(seg_logit, label, valid, kept) & valid).to(seg_logit.dtype)
+        if self.thresh is not None:
+            own = label.masked_fill(~valid, 0).unsqueeze(1)
+            probability = (seg_logit.gather(1, own).squeeze(1) - seg_logit.logsumexp(dim=1)).exp()
+            hard = self._unlikely(probability, valid, kept)
+        else:
+            hard = self._hardest(self._costs(seg_logit, label, valid), valid, kept)
+        return (hard & valid).to(seg_logit.dtype)
 
-    def _unlikely(self, seg_logit: Tensor, label: Tensor, valid: Tensor, kept: int) -> Tensor:
-        own = label.masked_fill(~valid, 0).unsqueeze(1)
-        probability = (seg_logit.gather(1, own).squeeze(1) - seg_logit.logsumexp(dim=1)).exp()
+    @torch.no_grad()
+    def sample_by_losses(self, cross_entropy: Tensor, cost: Tensor, label: Tensor) -> Tensor:
+        """The same weights from what they follow from.
+
+        Args:
+            cross_entropy: Of each pixel (N, H, W), without weights.
+            cost: The sum of the head's losses of each pixel (N, H, W).
+            label: (N, H, W).
+        """
+        valid = label != self.context.ignore_index
+        kept = self.min_kept * label.shape[0]
+        if self.thresh is not None:
+            hard = self._unlikely(cross_entropy.neg().exp(), valid, kept)
+        else:
+            hard = valid if kept >= label.numel() else self._hardest(cost, valid, kept)
+        return (hard & valid).to(cost.dtype)
+
+    def _unlikely(self, probability: Tensor, valid: Tensor, kept: int) -> Tensor:
         # The (kept + 1)-th smallest of the valid ones or, where there are fewer, the largest.
         nth = min(kept + 1, probability.numel())
         lowest = probability.masked_fill(~valid, torch.inf).flatten()
@@ -61,7 +81,7 @@ class OHEMPixelSampler:
         threshold = torch.minimum(smallest, largest).clamp(min=self.thresh)
         return probability < threshold
 
-    def _costly(self, seg_logit: Tensor, label: Tensor, valid: Tensor, kept: int) -> Tensor:
+    def _costs(self, seg_logit: Tensor, label: Tensor, valid: Tensor) -> Tensor:
         losses = self.context.loss_decode
         modules = losses if isinstance(losses, torch.nn.ModuleList) else [losses]
         costs = []
@@ -76,7 +96,10 @@ class OHEMPixelSampler:
                 "OHEMPixelSampler without thresh takes the pixels of highest loss, but no loss of the head"
                 " has one per pixel; set thresh, or add a CrossEntropyLoss"
             )
-        cost = sum(costs)
+        return sum(costs)
+
+    @staticmethod
+    def _hardest(cost: Tensor, valid: Tensor, kept: int) -> Tensor:
         cost = cost.masked_fill(~valid, -torch.inf).flatten()
         hardest = cost.topk(kept, sorted=False).indices
         hard = torch.zeros_like(cost, dtype=torch.bool).index_fill_(0, hardest, True)

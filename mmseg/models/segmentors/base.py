@@ -61,6 +61,13 @@ class BaseSegmentor(BaseModule, ABC):
     def encode_decode(self, img: Tensor, img_metas: Metas | None = None) -> Tensor:
         """Logits (N, num_classes, H, W) of images (N, C, H, W)."""
 
+    def small_logits(self, img: Tensor, img_metas: Metas | None = None) -> Tensor:
+        """Logits (N, num_classes, h, w) that ``encode_decode`` gives, before their last bilinear resizing.
+
+        A segmentor that does not tell gives those of ``encode_decode``.
+        """
+        return self.encode_decode(img, img_metas)
+
     @abstractmethod
     def forward_train(self, img: Tensor, img_metas: Metas, gt_semantic_seg: Tensor) -> dict[str, Tensor]:
         """Losses of a batch."""

@@ -89,8 +89,15 @@ class EncoderDecoder(BaseSegmentor):
         feats = self.backbone(img)
         return self.neck(feats) if self.with_neck else feats
 
+    def small_logits(self, img: Tensor, img_metas: Metas | None = None) -> Tensor:
+        own = "encode_decode" in vars(self) or type(self).encode_decode is not EncoderDecoder.encode_decode
+        return self.encode_decode(img, img_metas) if own else self._head_logits(img, img_metas)
+
+    def _head_logits(self, img: Tensor, img_metas: Metas | None) -> Tensor:
+        return self.decode_head.forward_test(self.extract_feat(img), img_metas, self.test_cfg)
+
     def encode_decode(self, img: Tensor, img_metas: Metas | None = None) -> Tensor:
-        logits = self.decode_head.forward_test(self.extract_feat(img), img_metas, self.test_cfg)
+        logits = self._head_logits(img, img_metas)
         return resize(
             at_least_float32(logits), size=img.shape[2:], mode="bilinear", align_corners=self.align_corners
         )

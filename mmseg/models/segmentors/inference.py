@@ -3,6 +3,10 @@
 Logits are brought to the original size, soft-max scores are averaged there over the augmentations
 of an image, and the class of the highest score is taken, all on the model's device. With one logit per
 pixel (``task='binary'``) the scores are sigmoids, and the threshold decides.
+
+With ``model.exact`` every augmentation goes through the model by itself, and every step gives a map of full
+size. Without it images of equal size go through together, and on the CPU the way from the logits of whole
+images to the label map is that of :mod:`mmseg.models.segmentors.strips`.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mmseg.models.layers.resize import resize_unless_same
+from mmseg.models.segmentors.strips import FLIPS, View, label_map, view_of
 from mmseg.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,6 +73,12 @@ def predict(
     Raises:
         UserError: several augmentations without ``rescale``.
     """
+    if len(imgs) > 1 and not rescale:
+        raise UserError("scores of several augmentations are averaged at the original size: use rescale=True")
+    exact = getattr(model, "exact", False)
+    whole = (model.test_cfg or {}).get("mode", "whole") == "whole"  # windows have logits of full size
+    if imgs[0].device.type == "cpu" and whole and not exact:
+        return _predict_in_strips(model, imgs, img_metas, rescale)
     threshold = threshold_of(model)
     if len(imgs) == 1:
         logits = logits_of(model, imgs[0], img_metas[0])
@@ -76,11 +87,9 @@ def predict(
         if threshold is not None:
             parts = (scores_of(part) for part in parts)  # the highest logit has the highest soft-max, too
         return [labels_of(unflip(p, m), threshold)[0] for p, m in zip(parts, metas, strict=True)]
-    if not rescale:
-        raise UserError("scores of several augmentations are averaged at the original size: use rescale=True")
     sums: list[Tensor | None] = [None] * len(imgs[0])
-    for group in same_size(imgs):
-        batch = torch.cat([imgs[i] for i in group])
+    for group in [[i] for i in range(len(imgs))] if exact else same_size(imgs):
+        batch = joined([imgs[i] for i in group])
         metas = [meta for i in group for meta in img_metas[i]]
         logits = logits_of(model, batch, metas)
         for k, part in enumerate(_at_original_size(logits, metas, model.align_corners)):
@@ -89,6 +98,32 @@ def predict(
     if threshold is not None:
         sums = [total.div_(len(imgs)) for total in sums]
     return [labels_of(total, threshold)[0] for total in sums]
+
+
+def _predict_in_strips(
+    model: BaseSegmentor, imgs: Sequence[Tensor], img_metas: Sequence[Metas], rescale: bool
+) -> list[Tensor]:
+    """:func:`predict` on the CPU: all forward passes first, then each image strip by strip."""
+    threshold, several = threshold_of(model), len(imgs) > 1
+    views: list[list[View]] = [[] for _ in imgs[0]]
+    sizes = []
+    for group in same_size(imgs):
+        batch = joined([imgs[i] for i in group])
+        metas = [meta for i in group for meta in img_metas[i]]
+        logits = model.small_logits(batch, metas).float()
+        for k, (own, meta) in enumerate(zip(logits, metas, strict=True)):
+            views[k % len(views)].append(
+                view_of(own, batch.shape[2:], meta if rescale else None, flip_of(meta))
+            )
+    for first, meta in zip(views, img_metas[0], strict=True):
+        sizes.append(tuple(meta["ori_shape"][:2]) if rescale else first[0].input_size)
+
+    def decide(scores: Tensor) -> Tensor:
+        return labels_of(scores if threshold is None else scores.div_(len(imgs)), threshold)
+
+    score = scores_of if several or threshold is not None else None  # see predict
+    align_corners = model.align_corners
+    return [label_map(v, size, align_corners, decide, score) for v, size in zip(views, sizes, strict=True)]
 
 
 def inference(model: BaseSegmentor, img: Tensor, img_metas: Metas, rescale: bool) -> Tensor:
@@ -162,13 +197,34 @@ def to_original(logits: Tensor, meta: Mapping[str, Any], align_corners: bool) ->
 
 def unflip(x: Tensor, meta: Mapping[str, Any]) -> Tensor:
     """Undo the flip that ``meta`` tells of; x is (N, C, H, W)."""
-    if not meta.get("flip"):
-        return x
-    direction = meta.get("flip_direction") or "horizontal"
+    direction = flip_of(meta)
     dims = {"horizontal": (3,), "vertical": (2,), "diagonal": (2, 3)}
-    if direction not in dims:
-        raise UserError(f"flip_direction is one of {', '.join(dims)}, not {direction!r}")
-    return x.flip(dims[direction])
+    return x if direction is None else x.flip(dims[direction])
+
+
+def flip_of(meta: Mapping[str, Any]) -> str | None:
+    """The direction of the flip that ``meta`` tells of; None without a flip."""
+    if not meta.get("flip"):
+        return None
+    direction = meta.get("flip_direction") or "horizontal"
+    if direction not in FLIPS:
+        raise UserError(f"flip_direction is one of {', '.join(FLIPS)}, not {direction!r}")
+    return direction
+
+
+def joined(batches: Sequence[Tensor]) -> Tensor:
+    """The batches (N, C, H, W) as one; without a copy where they lie one behind the other in memory."""
+    first = batches[0]
+    if len(batches) == 1:
+        return first
+    behind = first.storage_offset()
+    for batch in batches:
+        beside = batch.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
+        if not beside or not batch.is_contiguous() or batch.storage_offset() != behind:
+            return torch.cat(list(batches))
+        behind += batch.numel()
+    size = (sum(map(len, batches)), *first.shape[1:])
+    return first.as_strided(size, (size[1] * size[2] * size[3], size[2] * size[3], size[3], 1))
 
 
 def same_size(imgs: Sequence[Tensor]) -> list[list[int]]:

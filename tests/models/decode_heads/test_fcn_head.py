@@ -94,6 +94,10 @@ def test_without_convolutions_it_is_the_classifier() -> None:
     [
         ({"num_convs": 0}, "in_channels=6 must equal channels=12"),
         ({"num_convs": -1}, "num_convs=-1"),
+        (
+            {"input_transform": "multiple_select", "in_channels": [6, 6], "in_index": [0, 1]},
+            "FCNHead works on one map",
+        ),
         ({"conv_cfg": {"type": "DCNv2"}}, "DCNv2"),
     ],
 )
