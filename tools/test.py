@@ -41,6 +41,12 @@ def parse_args() -> argparse.Namespace:
         "--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="job launcher"
     )
     parser.add_argument("--opacity", type=float, default=0.5, help="of the overlays, in (0, 1]; default 0.5")
+    parser.add_argument(
+        "--receipt",
+        choices=["full", "names", "none"],
+        default="full",
+        help="what the score file keeps for tools/verify.py: also a hash of each file (full), or their names",
+    )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import time
@@ -18,7 +17,6 @@ from torch.utils.data import DataLoader
 
 from mmseg.config import Config
 from mmseg.config.task import innermost_data_sets
-from mmseg.core.evaluation.report import json_ready
 from mmseg.datasets import CityscapesDataset, build_dataloader, build_dataset
 from mmseg.datasets.cityscapes_scores import official_scripts
 from mmseg.engine.evaluator import evaluate, predictions, to_array
@@ -27,11 +25,13 @@ from mmseg.engine.progress import ProgressBar
 from mmseg.models import build_segmentor
 from mmseg.models.layers.norm import revert_sync_batchnorm
 from mmseg.registry import check_arguments
+from mmseg.utils.allocator import keep_memory
 from mmseg.utils.checkpoint import load_into, read_checkpoint, state_dict_of
 from mmseg.utils.distributed import barrier, get_device, get_rank, get_world_size
 from mmseg.utils.errors import UserError
 from mmseg.utils.logger import get_root_logger
 
+from .receipt import CONTENTS, make_receipt, write_json
 from .setup import make_work_dir, prepare_config, setup_distributed
 
 # Scales of --aug-test, those of 0.25.
@@ -149,10 +149,11 @@ def test_from_args(args: Namespace) -> None:
         raise UserError("--eval and --format-only exclude each other: the images to format have no masks")
     if args.out and not args.out.endswith((".pkl", ".pickle", ".npz")):
         raise UserError(f"--out {args.out}: the file must end in .pkl, .pickle or .npz")
-    cfg = prepare_config(args.config, args.cfg_options)
-    if args.aug_test:
-        enable_multi_scale(cfg)
-    cfg.model.pretrained = None
+    kind = getattr(args, "receipt", None) or CONTENTS[0]
+    if kind not in CONTENTS:
+        raise UserError(f"--receipt {kind}: it is one of {', '.join(CONTENTS)}")
+    cfg = config_for_test(args.config, args.cfg_options, args.aug_test)
+    resolved = cfg.copy()  # as the receipt tells it, whatever is built from it
     setup_distributed(args.launcher, cfg)
     logger = get_root_logger(log_level=cfg.get("log_level") or "INFO")
     work_dir = make_work_dir(
@@ -172,7 +173,8 @@ def test_from_args(args: Namespace) -> None:
     format_args = {"imgfile_prefix": os.path.join(work_dir, "format_results"), **(args.eval_options or {})}
     if formats:
         _check_formatting(dataset, format_args, official)
-    model = load_for_test(cfg, args.checkpoint, dataset, device)
+    saved = read_for_test(args.checkpoint)
+    model = load_for_test(cfg, args.checkpoint, dataset, device, saved)
     loader = test_loader(cfg, dataset, with_truth=bool(metrics))
     kept: dict[int, np.ndarray] = {}
 
@@ -202,7 +204,13 @@ def test_from_args(args: Namespace) -> None:
             files = dataset.result_files(format_args["imgfile_prefix"])
             scores.update(dataset.evaluate(files, metric="cityscapes"))
         path = os.path.join(work_dir, f"eval_{_scale_word(cfg)}_{time.strftime('%Y%m%d_%H%M%S')}.json")
-        write_json(path, {"config": args.config, "checkpoint": args.checkpoint, "metric": scores})
+        content = {"config": args.config, "checkpoint": args.checkpoint, "metric": scores}
+        if metrics and kind != "none":
+            content["receipt"] = make_receipt(
+                resolved, saved, dataset, result,
+                device=device, scores=scores, contents=kind == "full", asked=vars(args),
+            )  # fmt: skip
+        write_json(path, content)
         logger.info(f"scores are in {path}")
     barrier()
     if args.out:
@@ -253,11 +261,37 @@ def predict_all(
             bar.advance(min(len(labels) * step, bar.total - bar.done))
 
 
-def load_for_test(cfg: Config, checkpoint: str, dataset: Any, device: torch.device) -> nn.Module:
-    """Build the config's segmentor with the weights of ``checkpoint``, on ``device``, for evaluation."""
+def config_for_test(
+    path: str, options: dict[str, Any] | None = None, aug_test: bool | None = False
+) -> Config:
+    """Read a config as ``tools/test.py`` evaluates it: with ``--cfg-options``, with ``--aug-test``."""
+    cfg = prepare_config(path, options)
+    if aug_test:
+        enable_multi_scale(cfg)
+    cfg.model.pretrained = None
+    return cfg
+
+
+def read_for_test(checkpoint: str) -> dict[str, Any]:
+    """Read the weights and ``meta`` of a checkpoint; what training needs is let go."""
+    saved = read_checkpoint(checkpoint)
+    return {"state_dict": state_dict_of(saved, checkpoint), "meta": saved.get("meta") or {}}
+
+
+def load_for_test(
+    cfg: Config,
+    checkpoint: str,
+    dataset: Any,
+    device: torch.device,
+    saved: dict[str, Any] | None = None,
+) -> nn.Module:
+    """Build the config's segmentor with the weights of ``checkpoint``, on ``device``, for evaluation.
+
+    ``saved`` is what ``checkpoint`` holds, where it has been read already.
+    """
     settings = {**cfg.model, "train_cfg": None}
     model = build_segmentor(settings, test_cfg=cfg.get("test_cfg"))
-    saved = read_checkpoint(checkpoint)
+    saved = read_checkpoint(checkpoint) if saved is None else saved
     load_into(model, state_dict_of(saved), purpose="test", source=checkpoint, logger=get_root_logger())
     meta = saved.get("meta") or {}
     model.CLASSES = meta.get("CLASSES") or dataset.CLASSES
@@ -267,6 +301,7 @@ def load_for_test(cfg: Config, checkpoint: str, dataset: Any, device: torch.devi
             f"{checkpoint} was trained on {len(model.CLASSES)} classes, {type(dataset).__name__} has "
             f"{len(dataset.CLASSES)}; test it with the config that it was trained with"
         )
+    keep_memory(device)
     return revert_sync_batchnorm(model).to(device).eval()
 
 
@@ -306,12 +341,6 @@ def _multi_scale_steps(cfg: Config) -> list[dict[str, Any]]:
     """The ``MultiScaleFlipAug`` of each data set of ``data.test``."""
     pipelines = [d.get("pipeline") or [] for _, d in innermost_data_sets("data.test", cfg.data.test)]
     return [step for pipeline in pipelines for step in pipeline if step.get("type") == "MultiScaleFlipAug"]
-
-
-def write_json(path: str, content: dict[str, Any]) -> None:
-    """Write ``content`` with NaN as null."""
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(json_ready(content), file, indent=2)
 
 
 def _write_kept(path: str, kept: dict[int, np.ndarray], length: int) -> None:

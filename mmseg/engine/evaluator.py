@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,6 +86,7 @@ def evaluate(
     metrics: str | Sequence[str] = "mIoU",
     precision: Precision | None = None,
     on_prediction: PredictionSink | None = None,
+    wanted: Container[int] | None = None,
     with_loss: bool = False,
 ) -> Evaluation:
     """Score ``model`` on the data set of ``loader``; under DDP every rank gets the joined result.
@@ -97,6 +98,8 @@ def evaluate(
         metrics: Of ``mIoU``, ``mDice``, ``mFscore``.
         precision: Autocast for the forward passes.
         on_prediction: Receives each label map on the rank that made it.
+        wanted: Indices of the images whose label maps it receives; the others are not copied from the
+            device. None means all.
         with_loss: Also the mean losses, see :class:`~mmseg.engine.val_loss.ValidationLoss`.
 
     Raises:
@@ -128,7 +131,7 @@ def evaluate(
                 counts.append(torch.stack((intersect, predicted, labelled)))
                 if loss is not None:
                     loss.add(batch, i, truth)
-                if on_prediction is not None:
+                if on_prediction is not None and (wanted is None or batch["index"][i] in wanted):
                     on_prediction(batch["index"][i], to_array(label), batch["img_metas"][0][i])
             bar.advance(min(len(labels) * get_world_size(), bar.total - bar.done))
 
@@ -172,8 +175,11 @@ def _part_scores(
 
 
 def to_array(label: LabelMap) -> np.ndarray:
-    """Return a label map as an int64 array on the host."""
-    return np.asarray(label.cpu() if isinstance(label, torch.Tensor) else label).astype(np.int64, copy=False)
+    """Return a label map (of fewer than 32768 classes) as an int64 array on the host."""
+    if isinstance(label, torch.Tensor):
+        # What crosses from the device is a quarter as large.
+        label = label.numpy() if label.device.type == "cpu" else label.to(torch.int16).cpu().numpy()
+    return np.asarray(label).astype(np.int64, copy=False)
 
 
 def _gather_rows(indices: list[int], counts: list[torch.Tensor], num_classes: int, length: int) -> np.ndarray:

@@ -147,3 +147,19 @@ def test_mistakes():
         bootstrap_scores(np.zeros((0, 3, 4)))
     with pytest.raises(UserError, match="0 rounds at level 0.95"):
         bootstrap_scores(a, rounds=0)
+
+
+def test_share_of_the_draws_with_a_ahead():
+    a, b = counts(seed=1), counts(seed=2)
+    b[:, 2] = a[:, 2]
+    b[:, 0], b[:, 1] = np.minimum(b[:, 0], b[:, 2]), np.maximum(b[:, 0], b[:, 1])
+    there, back = (paired_bootstrap(*pair, rounds=300, seed=5) for pair in ((a, b), (b, a)))
+    rows = draws(len(a), 300, seed=5)
+    flat = [scores_of_counts((rows @ x.reshape(len(x), -1)).reshape(-1, 3, 4)) for x in (a, b)]
+    assert there.better["mIoU"] == (flat[0]["mIoU"] > flat[1]["mIoU"]).mean()
+    assert there.better_per_class[2] == (flat[0]["IoU"][:, 2] > flat[1]["IoU"][:, 2]).mean()
+    assert there.better["mIoU"] + back.better["mIoU"] == pytest.approx(1)
+    same = paired_bootstrap(a, a, rounds=50)
+    assert same.better["mIoU"] == 0 and same.better_per_class == [0.0] * 4
+    a[:, :, 1] = 0
+    assert math.isnan(paired_bootstrap(a, a, rounds=50).better_per_class[1])

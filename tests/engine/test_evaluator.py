@@ -21,7 +21,7 @@ from tests.helpers_run import tiny_config, tiny_model, write_dataset
 CPU = torch.device("cpu")
 
 
-def scored(root, workers=0, on_prediction=None):
+def scored(root, workers=0, on_prediction=None, wanted=None):
     """Evaluate a model with fixed weights on the val images of ``root``."""
     config = tiny_config(root)
     dataset = build_dataset(config["data"]["val"], {"test_mode": True})
@@ -33,7 +33,7 @@ def scored(root, workers=0, on_prediction=None):
         dataset, samples_per_gpu=1, workers_per_gpu=workers, shuffle=False, with_truth=True
     )
     return dataset, evaluate(
-        model, loader, device=CPU, metrics=["mIoU", "mDice"], on_prediction=on_prediction
+        model, loader, device=CPU, metrics=["mIoU", "mDice"], on_prediction=on_prediction, wanted=wanted
     )
 
 
@@ -52,6 +52,17 @@ def test_scores_equal_those_of_the_label_maps(tmp_path):
     assert np.array_equal(result.per_image[:, 0].sum(0), result.confusion.diagonal())
     assert result.names == ["000.png", "001.png", "002.png", "003.png"]
     assert "middle" in result.table
+
+
+def test_only_wanted_label_maps_are_handed_over(tmp_path):
+    write_dataset(tmp_path, train=1, val=4)
+    kept, few = {}, {}
+    scored(tmp_path, on_prediction=lambda i, label, meta: kept.update({i: label}))
+    scored(tmp_path, on_prediction=lambda i, label, meta: few.update({i: label}), wanted={0, 3})
+    assert sorted(few) == [0, 3]
+    for index, label in few.items():
+        assert label.dtype == np.int64
+        np.testing.assert_array_equal(label, kept[index])
 
 
 def test_training_mode_is_as_before(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -12,16 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mmseg.conversion.cityscapes import draw_polygons
 from mmseg.conversion.label_ids import LABEL_IDS, train_id_table
-from mmseg.core.evaluation import get_classes
+from mmseg.core.evaluation import confusion_matrix, get_classes
 from mmseg.datasets import build_dataset
+from mmseg.datasets.cityscapes_scores import official_scripts
 from mmseg.datasets.toy_scenes.generate import make_toy_dataset
 from mmseg.models import build_segmentor
 from tests import helpers_official
 from tests.helpers_downloads import pixels, write_cityscapes
 from tests.helpers_run import REPO, run_tool_here, tiny_config, tiny_model, write_config
+from tests.helpers_scores import evaluate_maps
 from tests.helpers_weights import recorded_weights
 
 CLASSES = get_classes("cityscapes")
@@ -52,8 +56,8 @@ def config(toy, tmp_path) -> Path:
     return write_config(tmp_path / "toy.py", cfg)
 
 
-@pytest.fixture
-def test(config, weights, tmp_path, monkeypatch, capsys):
+@pytest.fixture(name="test")
+def calls_of_the_tool(config, weights, tmp_path, monkeypatch, capsys):
     """Call ``test(*options)``; it gives the scores that were written, if any."""
 
     def call(*options: object) -> dict | None:
@@ -136,6 +140,34 @@ class TestWithCityscapesScripts:
         scores = data.evaluate(guesses, metric=["cityscapes", "mIoU"], logger="silent")
         assert all(0.01 < scores[f"IoU.{name}"] < 0.99 for name in CLASSES)
         check(scores)
+
+    def test_counts_of_10000_random_label_maps(self, tmp_path):
+        """Each image's matrix, integer for integer; sizes from 1x1, any id in the truth, 1 to 19 classes."""
+        scripts = official_scripts()
+        settings = copy.copy(scripts.args)
+        settings.evalInstLevelScore = settings.evalPixelAccuracy = False
+        rng, table, ids = np.random.default_rng(0), train_id_table(), np.array(LABEL_IDS, np.uint8)
+        guesses, truths, total = [], [], scripts.generateMatrix(settings)
+        rows, columns = np.ix_(LABEL_IDS, LABEL_IDS)
+        for _ in range(10_000):
+            shape = rng.integers(1, 14, 2)
+            held = rng.permutation(34)[: rng.integers(1, 35)]
+            truth = rng.choice(held, shape).astype(np.uint8)
+            guess = rng.choice(rng.permutation(19)[: rng.integers(1, 20)], shape)
+            guess = np.where((rng.random(shape) < 0.5) & (table[truth] < 19), table[truth], guess)
+            for name, array in (("p", ids[guess]), ("t", truth)):
+                Image.fromarray(array).save(tmp_path / f"{name}.png", compress_level=0)
+            official = scripts.generateMatrix(settings)
+            scripts.evaluatePair(f"{tmp_path}/p.png", f"{tmp_path}/t.png", official, {}, {}, settings)
+            guesses.append(guess.astype(rng.choice([np.uint8, np.int64])))
+            truths.append(table[truth])
+            own = confusion_matrix(guesses[-1], truths[-1], 19, 255).numpy()
+            assert np.array_equal(own, official[rows, columns])
+            total = total + official
+        result = evaluate_maps(guesses, truths, 19)
+        assert np.array_equal(result.confusion, total[rows, columns]) and len(result.per_image) == 10_000
+        for i, label in enumerate(LABEL_IDS):
+            assert result.scores[f"IoU.class {i}"] == scripts.getIouScoreForLabel(label, total, settings)
 
     def test_layout_of_cityscapes_with_scores_of_instances(self, tmp_path):
         root = write_cityscapes(tmp_path)

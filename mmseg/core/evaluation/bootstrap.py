@@ -56,6 +56,8 @@ class PairedBootstrap:
         per_class: Difference of each class's IoU (C).
         p_values: Two-sided, per key of ``summary``: twice the share of resamples in which the difference
             has the other sign, at least ``2 / (rounds + 1)``.
+        better: Per key of ``summary`` the share of resamples in which A scores above B.
+        better_per_class: The same of each class's IoU (C); NaN for one that no resample holds.
     """
 
     summary: dict[str, Interval]
@@ -64,6 +66,8 @@ class PairedBootstrap:
     num_images: int
     rounds: int
     level: float
+    better: dict[str, float]
+    better_per_class: list[float]
 
 
 def scores_of_counts(counts: np.ndarray) -> dict[str, np.ndarray]:
@@ -178,6 +182,8 @@ def paired_bootstrap(
         num_images=len(a),
         rounds=rounds,
         level=level,
+        better={key: share_above(spread[key]) for key in SUMMARY},
+        better_per_class=[share_above(column) for column in spread["IoU"].T],
     )
 
 
@@ -186,6 +192,12 @@ def two_sided_p(differences: np.ndarray) -> float:
     finite = differences[np.isfinite(differences)]
     below, above = int((finite <= 0).sum()), int((finite >= 0).sum())
     return min(1.0, 2 * (min(below, above) + 1) / (len(finite) + 1))
+
+
+def share_above(differences: np.ndarray) -> float:
+    """Share of the resampled differences (B) that are above 0; those that are NaN are left out."""
+    finite = differences[np.isfinite(differences)]
+    return float((finite > 0).mean()) if len(finite) else float("nan")
 
 
 def _resampled(per_image: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:

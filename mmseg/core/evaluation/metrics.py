@@ -16,53 +16,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
+from mmseg.core.evaluation.counting import as_integers, confusion_matrix
 from mmseg.utils.errors import UserError, near_matches
 
 LabelMap: TypeAlias = np.ndarray | torch.Tensor | str | Path
 Areas: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 METRICS = ("mIoU", "mDice", "mFscore")
-
-
-def confusion_matrix(
-    pred: np.ndarray | torch.Tensor,
-    label: np.ndarray | torch.Tensor,
-    num_classes: int,
-    ignore_index: int | None = 255,
-) -> torch.Tensor:
-    """Count the pixels of every (true class, predicted class) pair, on the device of ``pred``.
-
-    Args:
-        pred: Predicted classes, any shape, integers from 0 to ``num_classes - 1``. Where ``label`` is
-            ``ignore_index`` any value is accepted.
-        label: True classes, of the same shape.
-        num_classes: Number of classes ``C``.
-        ignore_index: Value of ``label`` whose pixels are left out; None leaves out nothing.
-
-    Returns:
-        int64 tensor (C, C); rows are the truth, columns the prediction.
-
-    Raises:
-        UserError: shapes differ, values are not integers, or a counted pixel holds no class.
-    """
-    pred, label = _as_integers(pred, "prediction"), _as_integers(label, "label")
-    if pred.shape != label.shape:
-        raise UserError(
-            f"prediction and label differ in size: {tuple(pred.shape)} against {tuple(label.shape)};"
-            " resize the prediction to the label's size before scoring it"
-        )
-    label = label.to(pred.device)
-    pred, label = pred.reshape(-1).long(), label.reshape(-1).long()
-    counted = torch.ones_like(label, dtype=torch.bool) if ignore_index is None else label != ignore_index
-    is_class = (label >= 0) & (label < num_classes) & (pred >= 0) & (pred < num_classes)
-    # Two bins after the C*C of the matrix take the ignored pixels and the impossible ones, so that one
-    # pass counts and checks (a boolean selection would copy, and wait for the device, once more).
-    pair = torch.where(is_class, label * num_classes + pred, num_classes**2 + 1)
-    pair = torch.where(counted, pair, num_classes**2)
-    counts = torch.bincount(pair, minlength=num_classes**2 + 2)
-    if counts[-1] > 0:
-        _report_values(pred[counted], label[counted], num_classes, ignore_index)
-    return counts[: num_classes**2].reshape(num_classes, num_classes)
 
 
 def areas_from_confusion(confusion: torch.Tensor) -> Areas:
@@ -97,8 +57,8 @@ def intersect_and_union(
     Raises:
         UserError: as :func:`confusion_matrix`, or a file cannot be read.
     """
-    pred_label = _as_integers(_read(pred_label), "prediction")
-    label = _as_integers(_read(label), "label")
+    pred_label = as_integers(_read(pred_label), "prediction")
+    label = as_integers(_read(label), "label")
     if label_map or reduce_zero_label:
         label = label.long()  # uint8 has no room for -1
     if label_map:
@@ -310,35 +270,3 @@ def _read(source: LabelMap) -> Any:
             return np.array(image)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read the label map {source}: {error}") from error
-
-
-def _as_integers(values: Any, what: str) -> torch.Tensor:
-    if isinstance(values, torch.Tensor):
-        tensor = values
-    else:
-        array = np.asarray(values)
-        if array.dtype in (np.uint16, np.uint32, np.uint64):  # torch can hardly compute with them
-            array = array.astype(np.int64)
-        if array.dtype.kind not in "biuf":
-            raise UserError(f"a {what} is an array of class indices, not {type(values).__name__}")
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
-    if tensor.is_floating_point():
-        raise UserError(
-            f"a {what} holds class indices, not {tensor.dtype} values; take the argmax of scores first"
-        )
-    return tensor
-
-
-def _report_values(
-    pred: torch.Tensor, label: torch.Tensor, num_classes: int, ignore_index: int | None
-) -> None:
-    for what, values in (("label", label), ("prediction", pred)):
-        wrong = values[(values < 0) | (values >= num_classes)]
-        if len(wrong):
-            shown = ", ".join(str(int(v)) for v in wrong.unique()[:8])
-            also = "" if ignore_index is None else f" or {ignore_index} (ignored)" * (what == "label")
-            raise UserError(
-                f"a {what} holds {shown} in {len(wrong)} pixels, but its values are 0 to {num_classes - 1}"
-                f"{also}; map the values to classes, or correct num_classes"
-            )
-    raise AssertionError("the counts found a value outside the classes that the values do not hold")
