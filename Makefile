@@ -3,6 +3,7 @@
 #   VENV=path     the environment to create or reuse (default .venv)
 #   PYTHON=path   the Python that creates it (default: the first on the PATH that is 3.11 or newer)
 #   TEST_JOBS=n   how many processes share the tests (default 2)
+#   BENCH_ARGS=   arguments of every benchmark script, such as --rounds 5
 
 VENV ?= .venv
 TEST_JOBS ?= 2
@@ -20,7 +21,7 @@ DEMO_DIR := work_dirs/demo
 # An environment may be shared by several clones: each always runs its own files.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
-.PHONY: help env demo test test-slow lint clean
+.PHONY: help env demo test test-slow bench lint clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -32,10 +33,12 @@ help: ## list the targets
 RUN := $(VENV)/.mmseg-run
 TEST := $(VENV)/.mmseg-test
 SLOW := $(VENV)/.mmseg-slow
+BENCH := $(VENV)/.mmseg-bench
 $(TEST): EXTRAS := [test]
 $(SLOW): EXTRAS := [slow]
+$(BENCH): EXTRAS := [bench]
 
-$(RUN) $(TEST) $(SLOW): pyproject.toml setup.py | $(PY)
+$(RUN) $(TEST) $(SLOW) $(BENCH): pyproject.toml setup.py | $(PY)
 	@$(PY) -c '$(IS_NEW_ENOUGH)' || { echo "error: $(PY) is older than Python 3.11; give another VENV" >&2; exit 1; }
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip --upgrade
 	@# No build isolation: an environment that already holds everything then needs no network.
@@ -69,6 +72,11 @@ test: $(TEST) ## run the tests that take seconds
 
 test-slow: $(SLOW) ## run the tests that take minutes (those of pages want a chromium)
 	$(PY) -m pytest -n $(TEST_JOBS) --dist loadfile -m slow
+
+bench: $(BENCH) ## measure the speed on the CPU beside the peers, write docs/benchmarks.md (15 minutes on 2 cores)
+	@for name in pipeline train infer eval startup scaling; do \
+		echo "== bench_$$name.py"; $(PY) benchmarks/bench_$$name.py $(BENCH_ARGS) || exit 1; done
+	$(PY) benchmarks/page.py
 
 lint: $(PY) ## check the style (ruff)
 	@$(PY) -m ruff --version >/dev/null 2>&1 || $(PIP) --quiet ruff
