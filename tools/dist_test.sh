@@ -14,6 +14,10 @@ NNODES=${NNODES:-1}
 NODE_RANK=${NODE_RANK:-0}
 PORT=${PORT:-29500}
 MASTER_ADDR=${MASTER_ADDR:-127.0.0.1}
+if [ "$PORT" = 0 ]; then # any free port
+    [ "$NNODES" = 1 ] || { echo "error: PORT=0 is for one machine; name a port that is free on MASTER_ADDR" >&2; exit 2; }
+    PORT=$("${PYTHON:-python}" -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')
+fi
 
 HERE=$(dirname "$0")
 CORES=$(getconf _NPROCESSORS_ONLN)

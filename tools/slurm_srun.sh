@@ -15,20 +15,21 @@ if ! command -v srun >/dev/null; then
     exit 2
 fi
 
-# slurm_srun PARTITION JOB_NAME SCRIPT [arguments]: run SCRIPT once per GPU.
+# slurm_srun PARTITION JOB_NAME SCRIPT [arguments]: run SCRIPT once per GPU; gives its exit status.
 slurm_srun() {
     local partition=$1 job_name=$2
     shift 2
     # Every task finds the same port in its environment; two jobs on one machine rarely draw the same.
     export PORT=${PORT:-$((20000 + RANDOM % 10000))}
     # SRUN_ARGS holds several words.
-    PYTHONPATH="$HERE/..${PYTHONPATH:+:$PYTHONPATH}" exec srun -p "$partition" \
+    PYTHONPATH="$HERE/..${PYTHONPATH:+:$PYTHONPATH}" srun -p "$partition" \
         --job-name="$job_name" \
         --gres=gpu:"$GPUS_PER_NODE" \
         --ntasks="$GPUS" \
         --ntasks-per-node="$GPUS_PER_NODE" \
         --cpus-per-task="$CPUS_PER_TASK" \
         --kill-on-bad-exit=1 \
+        ${STOP_SIGNAL:+--signal="$STOP_SIGNAL"} \
         ${SRUN_ARGS:-} \
         "${PYTHON:-python}" -u "$@"
 }

@@ -14,6 +14,7 @@ CONFIG=$3
 CHECKPOINT=$4
 shift 4
 
+STOP_SIGNAL=
 source "$(dirname "$0")/slurm_srun.sh"
 slurm_srun "$PARTITION" "$JOB_NAME" \
     "$HERE/test.py" "$CONFIG" "$CHECKPOINT" --launcher slurm $PY_ARGS "$@"

@@ -10,6 +10,7 @@ from mmseg.config import Config, check_config
 from mmseg.config.task import apply_task
 from mmseg.utils.distributed import init_dist
 from mmseg.utils.errors import UserError
+from mmseg.utils.watchdog import TIMEOUT
 
 
 def prepare_config(path: str, options: dict[str, Any] | None = None) -> Config:
@@ -29,12 +30,21 @@ def prepare_config(path: str, options: dict[str, Any] | None = None) -> Config:
     return cfg
 
 
-def setup_distributed(launcher: str, cfg: Config) -> bool:
-    """Join the process group of ``launcher`` (unless it is ``none``); returns whether there is one."""
+def setup_distributed(launcher: str, cfg: Config, timeout_s: float | None = None) -> bool:
+    """Join the process group of ``launcher`` (unless it is ``none``); returns whether there is one.
+
+    Args:
+        launcher: As ``init_dist``'s.
+        cfg: ``dist_params`` is read.
+        timeout_s: Of a collective operation, in seconds, instead of ``dist_params.timeout``, which is
+            then how long the others are waited for at the start.
+    """
     if launcher == "none":
         return False
     params = dict(cfg.get("dist_params") or {})
-    init_dist(launcher, backend=params.get("backend"), timeout_s=params.get("timeout"))
+    timeout = params.get("timeout")
+    joining = None if timeout_s is None else timeout or TIMEOUT
+    init_dist(launcher, params.get("backend"), timeout_s=timeout_s or timeout, join_timeout_s=joining)
     return True
 
 

@@ -17,6 +17,7 @@ from mmseg.datasets import build_dataset
 from mmseg.engine.trainer import Trainer
 from mmseg.models import build_segmentor
 from mmseg.utils.checkpoint import find_latest_checkpoint, read_checkpoint
+from mmseg.utils.checkpoint_files import checkpoints_in, remove_stale
 from mmseg.utils.distributed import get_device, get_rank, get_world_size
 from mmseg.utils.env import collect_env
 from mmseg.utils.errors import UserError
@@ -25,6 +26,7 @@ from mmseg.utils.random import set_random_seed
 
 from .setup import make_work_dir, prepare_config, setup_distributed
 from .start import start_from
+from .watching import timeouts, watched
 
 
 def init_random_seed(seed: int | None = None, device: str = "cuda") -> int:
@@ -80,6 +82,8 @@ def train_segmentor(
         )
     seed = init_random_seed(seed if seed is not None else saved_seed)
 
+    if checkpoint is None and cfg.get("load_from"):
+        start_from(model, cfg["load_from"], train_dataset.CLASSES, cfg.get("transfer_classes"))
     trainer = Trainer(
         model,
         train_dataset,
@@ -93,8 +97,6 @@ def train_segmentor(
     )
     if checkpoint is not None:
         trainer.resume(checkpoint, str(cfg["resume_from"]))
-    elif cfg.get("load_from"):
-        start_from(trainer.model, cfg["load_from"], train_dataset.CLASSES, cfg.get("transfer_classes"))
     trainer.run()
     return trainer
 
@@ -158,13 +160,21 @@ def train_from_args(args: Namespace) -> None:
         cfg.resume_from = args.resume_from
     cfg.auto_resume = bool(args.auto_resume or cfg.get("auto_resume"))
 
-    setup_distributed(args.launcher, cfg)
+    # The watchdog is to report before a collective operation gives up, which says less.
+    setup_distributed(args.launcher, cfg, timeout_s=2 * max(timeouts(cfg)))
     make_work_dir(cfg.work_dir)
+    if get_rank() == 0:
+        remove_stale(cfg.work_dir)
+    with watched(cfg, cfg.work_dir):
+        _train(args, cfg)
+
+
+def _train(args: Namespace, cfg: Config) -> None:
     timestamp = time.strftime("%Y%m%d_%H%M%S")
     log_level = cfg.get("log_level") or "INFO"
     logger = get_root_logger(os.path.join(cfg.work_dir, f"{timestamp}.log"), log_level)
     if cfg.auto_resume and not cfg.get("resume_from"):
-        cfg.resume_from = find_latest_checkpoint(cfg.work_dir)
+        cfg.resume_from = _newest_checkpoint(cfg.work_dir)
         if cfg.resume_from is None:
             logger.info(f"nothing to resume in {cfg.work_dir}; starting anew")
     cfg.device = str(_device_of(args, cfg))
@@ -203,6 +213,23 @@ def train_from_args(args: Namespace) -> None:
         meta={"env_info": env_info, "exp_name": os.path.basename(args.config)},
     )
     logger.info(f"finished; checkpoints and logs are in {cfg.work_dir}")
+
+
+def _newest_checkpoint(work_dir: str) -> str | None:
+    """What ``--auto-resume`` goes on from; None in a folder without checkpoints.
+
+    Raises:
+        UserError: there are some, and none is whole: a run from the beginning would write over them.
+    """
+    found = find_latest_checkpoint(work_dir)
+    broken = checkpoints_in(work_dir) if found is None else []
+    if broken:
+        shown = ", ".join(broken[:3]) + (", ..." if len(broken) > 3 else "")
+        raise UserError(
+            f"--auto-resume: none of the {len(broken)} checkpoints in {work_dir} is whole ({shown}; the log "
+            "tells the reason of each); move them away to start anew, or give another --work-dir"
+        )
+    return found
 
 
 def _device_of(args: Namespace, cfg: Config) -> torch.device:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import datetime
 import os
 import re
+import signal
+import sys
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from mmseg.utils.errors import UserError
 
@@ -58,7 +63,12 @@ def barrier() -> None:
         dist.barrier()
 
 
-def init_dist(launcher: str, backend: str | None = None, timeout_s: float | None = None) -> None:
+def init_dist(
+    launcher: str,
+    backend: str | None = None,
+    timeout_s: float | None = None,
+    join_timeout_s: float | None = None,
+) -> None:
     """Join the process group that ``launcher`` (``pytorch``, ``slurm``, ``mpi``) describes.
 
     Args:
@@ -66,9 +76,10 @@ def init_dist(launcher: str, backend: str | None = None, timeout_s: float | None
             those of Slurm and MPI are translated.
         backend: ``nccl``, ``gloo``, ...; where there is no GPU, gloo whatever is asked for.
         timeout_s: Seconds after which a collective operation gives up; torch's default if None.
+        join_timeout_s: Seconds to wait for the others at the start; ``timeout_s`` if None.
 
     Raises:
-        UserError: the variables are missing.
+        UserError: the variables are missing, or the others cannot be reached.
     """
     if launcher == "slurm":
         _translate(
@@ -83,7 +94,9 @@ def init_dist(launcher: str, backend: str | None = None, timeout_s: float | None
         }
         _translate({k: f"OMPI_{v}" for k, v in names.items()}, launcher)
         os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-    elif launcher != "pytorch":
+    elif launcher == "pytorch":
+        end_with_launcher()
+    else:
         raise UserError(f"--launcher: unknown launcher `{launcher}` (known: none, pytorch, slurm, mpi)")
     os.environ.setdefault("MASTER_PORT", os.environ.get("PORT", "29500"))
     missing = [k for k in ("RANK", "WORLD_SIZE", "MASTER_ADDR") if k not in os.environ]
@@ -97,7 +110,33 @@ def init_dist(launcher: str, backend: str | None = None, timeout_s: float | None
     else:
         backend = "gloo"
     timeout = {} if timeout_s is None else {"timeout": datetime.timedelta(seconds=timeout_s)}
-    dist.init_process_group(backend or "nccl", **timeout)
+    join_timeout_s = join_timeout_s or timeout_s
+    joining = {} if join_timeout_s is None else {"timeout": datetime.timedelta(seconds=join_timeout_s)}
+    try:
+        store, rank, world_size = next(rendezvous("env://", **joining))
+    except RuntimeError as error:  # torch's own errors of networks are among them
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise UserError(
+            f"cannot meet the other processes at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}: "
+            f"{reason}; see `Network` in docs/several_machines.md, or set PORT if another run has it"
+        ) from None
+    dist.init_process_group(backend or "nccl", store=store, rank=rank, world_size=world_size, **timeout)
+
+
+def end_with_launcher() -> None:
+    """Ask the system (Linux) for a SIGTERM when the launcher ends, so that no rank is left without it."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def is_lost_rank(error: BaseException) -> bool:
+    """Whether ``error`` says that another rank cannot be reached any more."""
+    text = str(error)
+    kinds = tuple(getattr(dist, n) for n in ("DistNetworkError", "DistBackendError") if hasattr(dist, n))
+    # gloo raises plain RuntimeErrors
+    signs = ("closed by peer", "reset by peer", "Broken pipe", "remote process exited", "Connection refused")
+    return isinstance(error, kinds) or any(sign in text for sign in signs)
 
 
 def _translate(names: dict[str, str], launcher: str) -> None:

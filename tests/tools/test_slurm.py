@@ -28,7 +28,7 @@ while command and command[0].startswith("-"):
 with open(os.environ["SRUN_LOG"], "w") as file:
     json.dump(dict(options=options, command=command, port=os.environ["PORT"]), file)
 if os.environ.get("SRUN_ONLY_LOGS"):
-    sys.exit()
+    sys.exit(int(os.environ.get("SRUN_STATUS", "0")))
 tasks = int(next(o for o in options if o.startswith("--ntasks=")).partition("=")[2])
 place = dict(SLURM_NTASKS=str(tasks), SLURM_NODELIST="localhost", SLURM_JOB_ID="7")
 runs = [
@@ -111,6 +111,7 @@ def test_what_srun_is_asked_for(slurm, variables, gpus, per_node, cpus):
     assert log["options"] == [
         *("-p", "gpu", "--job-name=my job", f"--gres=gpu:{per_node}", f"--ntasks={gpus}"),
         *(f"--ntasks-per-node={per_node}", f"--cpus-per-task={cpus}", "--kill-on-bad-exit=1"),
+        "--signal=USR1@120",
     ]
     tool = str(Path(log["command"][2]).resolve())
     assert tool == str(REPO / "tools" / "train.py") and log["command"][3:] == ["c.py", "--launcher", "slurm"]
@@ -131,6 +132,27 @@ def test_more_arguments_reach_srun_and_the_tool(slurm):
     ]
     _, log = slurm("slurm_train.sh", "gpu", "j", "c.py", "--no-validate", SRUN_ONLY_LOGS="1")
     assert log["command"][4:] == ["--launcher", "slurm", "--no-validate"], "WORK_DIR may be left out"
+
+
+def test_the_signal_before_the_end_of_the_time_may_be_another_or_none(slurm):
+    for value, options in (("TERM@300", ["--signal=TERM@300"]), ("", [])):
+        _, log = slurm("slurm_train.sh", "p", "j", "c.py", SRUN_ONLY_LOGS="1", STOP_SIGNAL=value)
+        assert [option for option in log["options"] if "signal" in option] == options
+    _, log = slurm("slurm_test.sh", "p", "j", "c.py", "c.pth", SRUN_ONLY_LOGS="1")
+    assert [option for option in log["options"] if "signal" in option] == []
+
+
+@pytest.mark.parametrize(
+    ("status", "job", "requeued"), [("75", "7", "requeue 7"), ("75", "", None), ("2", "7", None)]
+)
+def test_a_batch_job_that_was_asked_to_stop_is_queued_again(slurm, tmp_path, status, job, requeued):
+    scontrol, log = tmp_path / "bin" / "scontrol", tmp_path / "scontrol.txt"
+    scontrol.write_text(f'#!/bin/sh\necho "$@" > {shlex.quote(str(log))}\n')
+    scontrol.chmod(0o755)
+    variables = dict(SRUN_ONLY_LOGS="1", SRUN_STATUS=status, SLURM_JOB_ID=job)
+    done, _ = slurm("slurm_train.sh", "p", "j", "c.py", "--auto-resume", **variables)
+    assert done.returncode == int(status)
+    assert (log.read_text().strip() if log.exists() else None) == requeued
 
 
 def test_a_port_is_drawn_for_all_tasks(slurm):

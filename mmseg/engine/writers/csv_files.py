@@ -52,7 +52,9 @@ class CsvWriter(TolerantWriter):
                 os.replace(path, os.path.join(self.folder, f"{mode}_before_{run['timestamp']}.csv"))
                 continue
             columns, rows = read_rows(path)
-            self._rewrite(mode, columns, [r for r in rows if int(r["iter"]) <= run["iter"]])
+            # An evaluation that the run before did not finish comes again.
+            last = run["iter"] - (mode == "val" and bool(run.get("milestone_due")))
+            self._rewrite(mode, columns, [r for r in rows if int(r["iter"]) <= last])
 
     def _write(self, record: Mapping[str, Any]) -> None:
         mode = str(record["mode"])
