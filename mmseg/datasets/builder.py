@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mmseg.datasets.loader import Loader, SeededSamples, collate, set_up_worker
+from mmseg.datasets.loader import Collate, Loader, SeededSamples, collate, set_up_worker
+from mmseg.datasets.on_error import OnError, read_on_error
 from mmseg.datasets.samplers import EpochSampler, EvalSampler, InBatches, TrainSampler
 from mmseg.registry import Registry, check_arguments
 from mmseg.utils.distributed import get_rank, get_world_size
@@ -33,7 +34,8 @@ def build_dataset(cfg: dict[str, Any], default_args: dict[str, Any] | None = Non
         cfg: A dictionary such as ``data.train`` of a config, or a list of them, which are joined in a
             ``ConcatDataset``. So are lists of ``img_dir`` or ``split`` (with one ``ann_dir`` or as many),
             scored each on its own unless ``separate_eval=False``. The ``dataset`` or ``datasets`` of a
-            data set of data sets are dictionaries as well.
+            data set of data sets are dictionaries as well. ``on_error`` says what training does about a
+            bad sample (``mmseg.datasets.on_error``); it becomes an attribute of the data set.
         default_args: Arguments that ``cfg`` may override, such as ``dict(test_mode=True)``; in a data set
             of data sets they go to the innermost.
 
@@ -44,6 +46,8 @@ def build_dataset(cfg: dict[str, Any], default_args: dict[str, Any] | None = Non
         return _joined(cfg, default_args)
     if not isinstance(cfg, dict):
         return DATASETS.build(cfg, default_args)
+    if "on_error" in cfg:
+        return _with_on_error(cfg, default_args)
     kind = cfg.get("type")
     entry = DATASETS.get(kind) if isinstance(kind, str) else kind
     inner = [key for key in ("dataset", "datasets") if inspect.isclass(entry) and key in _arguments(entry)]
@@ -61,6 +65,18 @@ def build_dataset(cfg: dict[str, Any], default_args: dict[str, Any] | None = Non
     if inspect.isclass(entry):
         _check_inherited_arguments(entry, {**(default_args or {}), **cfg})
     return DATASETS.build(cfg, default_args)
+
+
+def _with_on_error(cfg: dict[str, Any], default_args: dict[str, Any] | None) -> Any:
+    on_error = read_on_error(cfg["on_error"], f"{cfg.get('type')}: on_error")
+    if on_error.skip and {**(default_args or {}), **cfg}.get("test_mode"):
+        raise UserError(
+            f"{cfg.get('type')}: on_error='skip' is for data.train; a score without some images is another "
+            "score, so an evaluation always ends at a bad one"
+        )
+    dataset = build_dataset({key: value for key, value in cfg.items() if key != "on_error"}, default_args)
+    dataset.on_error = on_error
+    return dataset
 
 
 def _joined(cfgs: Sequence[Any], default_args: dict[str, Any] | None, **kwargs: Any) -> Any:
@@ -106,6 +122,8 @@ def build_dataloader(
     start_iter: int | None = None,
     epoch: int = 0,
     with_truth: bool = False,
+    on_error: OnError | None = None,
+    check: bool = False,
     **kwargs: Any,
 ) -> DataLoader:
     """Build a loader: endless for training, or over a data set once.
@@ -131,6 +149,10 @@ def build_dataloader(
         epoch: The epoch of a single pass.
         with_truth: Batches also hold ``index`` (list of int) and ``gt``, the label maps (H, W) of
             ``dataset.get_gt_seg_map_by_idx``, read in the workers.
+        on_error: Whether another sample takes the place of a bad one; None ends there. The loader's
+            ``on_skips`` is given what was replaced, and logs it by default.
+        check: Refuse, in the worker, samples that are not finite, empty or of another type, and labels that
+            are no class (``mmseg.datasets.check_sample``).
         kwargs: Further arguments of ``torch.utils.data.DataLoader``, such as ``prefetch_factor``.
 
     Returns:
@@ -170,10 +192,10 @@ def build_dataloader(
     # Starting a pass draws a number; from a generator of its own, so that the caller's stays as it is.
     kwargs.setdefault("generator", torch.Generator().manual_seed(seed % 2**63))
     return Loader(
-        SeededSamples(dataset, seed=seed, with_truth=with_truth),
+        SeededSamples(dataset, seed=seed, with_truth=with_truth, on_error=on_error, check=check),
         batch_sampler=batches,
         num_workers=workers,
-        collate_fn=kwargs.pop("collate_fn", None) or collate,
+        collate_fn=Collate(kwargs.pop("collate_fn", None) or collate),
         pin_memory=pin_memory and torch.cuda.is_available(),
         persistent_workers=persistent_workers and workers > 0,
         worker_init_fn=partial(set_up_worker, then=kwargs.pop("worker_init_fn", None)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,9 +11,15 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
+from mmseg.datasets.cache import caches_of
+from mmseg.datasets.check_sample import check_sample
+from mmseg.datasets.on_error import OnError, Skip, file_of, reason_of, substitutes
 from mmseg.datasets.seeding import sample_of, seeded
 from mmseg.utils.errors import UserError
+from mmseg.utils.logger import get_root_logger
 from mmseg.utils.random import seed_from
+
+_BATCH, _SKIPS = "__batch__", "__skips__"
 
 
 class Failure:
@@ -23,14 +29,41 @@ class Failure:
         self.message = message
 
 
+class Replaced:
+    """A sample that stands in for bad ones, on its way out of a worker."""
+
+    def __init__(self, sample: Any, skips: Sequence[Skip]) -> None:
+        self.sample, self.skips = sample, list(skips)
+
+
+def _warn(skips: Sequence[Skip]) -> None:
+    for skip in skips:
+        get_root_logger().warning(f"skipped {skip.file}: {skip.reason}")
+
+
 class Loader(DataLoader):
-    """A ``DataLoader`` whose iterator raises the ``UserError`` of a worker."""
+    """A ``DataLoader`` whose iterator raises the ``UserError`` of a worker, and which reports on caches.
+
+    Attributes:
+        on_skips: Is given the ``Skip`` of every sample that was replaced, with the batch that has the other.
+    """
+
+    on_skips: Callable[[Sequence[Skip]], None] = staticmethod(_warn)
 
     def __iter__(self) -> Iterator[Any]:
+        self.caches = list(caches_of(self.dataset))
         batches = super().__iter__()
         return map(partial(self._checked, batches), batches)
 
     def _checked(self, batches: Any, batch: Any) -> Any:
+        for cache in self.caches:
+            cache.report()
+        if isinstance(batch, dict) and _SKIPS in batch:
+            try:
+                self.on_skips(batch[_SKIPS])
+                batch = batch[_BATCH]
+            except UserError as error:  # too many of them
+                batch = Failure(str(error))
         if not isinstance(batch, Failure):
             return batch
         if hasattr(batches, "_shutdown_workers"):
@@ -52,10 +85,20 @@ class SeededSamples(Dataset):
         dataset: The data set.
         seed: Of the run.
         with_truth: Samples also hold ``index`` and ``gt``, the label map (H, W).
+        on_error: Whether another sample takes the place of a bad one.
+        check: Look at each sample as ``check_sample`` does.
     """
 
-    def __init__(self, dataset: Dataset, seed: int, with_truth: bool = False) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        seed: int,
+        with_truth: bool = False,
+        on_error: OnError | None = None,
+        check: bool = False,
+    ) -> None:
         self.dataset, self.seed, self.with_truth = dataset, seed, with_truth
+        self.on_error, self.check = on_error or OnError(), check
         if with_truth and not hasattr(dataset, "get_gt_seg_map_by_idx"):
             raise UserError(
                 f"{type(dataset).__name__} cannot be evaluated: it needs a method "
@@ -74,13 +117,9 @@ class SeededSamples(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> Any:
         epoch, index = key
         try:
-            with seeded(seed_from(self.seed, epoch, index)):
-                sample = sample_of(self.dataset, index)
-            if sample is None:
-                raise UserError(
-                    f"the pipeline of {type(self.dataset).__name__} returned None for sample {index}; "
-                    "every transform must return the dictionary it was given"
-                )
+            if self.on_error.skip:
+                return self._first_good(epoch, index)
+            sample = self._sample(index, seed_from(self.seed, epoch, index))
             if self.with_truth:
                 truth = self.dataset.get_gt_seg_map_by_idx(index)  # type: ignore[attr-defined]
                 _check_truth(sample, truth)
@@ -88,6 +127,39 @@ class SeededSamples(Dataset):
             return sample
         except UserError as error:
             return Failure(str(error))
+        except Exception as error:  # of a transform of the user's: its traceback, and which file it was
+            error.add_note(f"while loading sample {index}, {file_of(self.dataset, index)}")
+            raise
+
+    def _sample(self, index: int, seed: int) -> Any:
+        with seeded(seed):
+            sample = sample_of(self.dataset, index)
+        if sample is None:
+            raise UserError(
+                f"the pipeline of {type(self.dataset).__name__} returned None for sample {index}; "
+                "every transform must return the dictionary it was given"
+            )
+        if self.check:
+            check_sample(sample, self.dataset, file_of(self.dataset, index))
+        return sample
+
+    def _first_good(self, epoch: int, index: int) -> Any:
+        """The sample of a position, or of the first of its substitutes that is good."""
+        skips: list[Skip] = []
+        candidates = [(index, seed_from(self.seed, epoch, index))]
+        while candidates:
+            taken, seed = candidates.pop(0)
+            try:
+                sample = self._sample(taken, seed)
+                return Replaced(sample, skips) if skips else sample
+            except Exception as error:
+                skips.append(Skip(file_of(self.dataset, taken), epoch, taken, reason_of(error)))
+            if len(skips) == 1:
+                candidates = list(substitutes(self.seed, epoch, index, len(self)))
+        raise UserError(
+            f"on_error='skip': {len(skips)} samples in a row are bad, so it is no matter of a few files; the "
+            f"first is {skips[0].file}: {skips[0].reason}"
+        )
 
 
 def set_up_worker(worker_id: int, then: Callable[[int], None] | None = None) -> None:
@@ -96,6 +168,25 @@ def set_up_worker(worker_id: int, then: Callable[[int], None] | None = None) -> 
     torch.set_num_threads(1)
     if then is not None:
         then(worker_id)
+
+
+class Collate:
+    """Joins samples with ``join``, past a ``Failure`` or a ``Replaced`` among them.
+
+    Gives the batch, a ``Failure``, or a dictionary of a batch and its skips, which ``Loader`` takes apart
+    (a dictionary, so that torch pins the memory of what is in it).
+    """
+
+    def __init__(self, join: Callable[[list[Any]], Any]) -> None:
+        self.join = join
+
+    def __call__(self, samples: list[Any]) -> Any:
+        for sample in samples:
+            if isinstance(sample, Failure):
+                return sample
+        skips = [skip for s in samples if isinstance(s, Replaced) for skip in s.skips]
+        batch = self.join([s.sample if isinstance(s, Replaced) else s for s in samples])
+        return {_BATCH: batch, _SKIPS: skips} if skips else batch
 
 
 def collate(samples: list[Any]) -> Any:

@@ -8,13 +8,15 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from mmseg.datasets.builder import build_dataloader
+from mmseg.datasets.on_error import on_error_of
 
 _LOADER_KEYS = ("samples_per_gpu", "workers_per_gpu", "persistent_workers", "pin_memory", "prefetch_factor")
 
 
 def train_loader(dataset: Any, data: Mapping[str, Any], *, seed: int, start_iter: int) -> DataLoader:
-    """Endless training batches from iteration ``start_iter`` on."""
-    settings = loader_settings(data, "train")
+    """Endless training batches from iteration ``start_iter`` on; bad samples as the data set's ``on_error``
+    says."""
+    settings = {"on_error": on_error_of(dataset), "check": True, **loader_settings(data, "train")}
     return build_dataloader(
         dataset, seed=seed, shuffle=True, drop_last=True, start_iter=start_iter, **settings
     )

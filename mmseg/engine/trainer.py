@@ -8,6 +8,8 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmseg.engine.accumulation import Accumulation
 from mmseg.engine.compilation import compile_model
+from mmseg.engine.divergence import build_divergence
 from mmseg.engine.ema import Ema
 from mmseg.engine.evaluator import Evaluation, evaluate, share_statistics
 from mmseg.engine.freeze import freeze_parameters, keep_in_eval
@@ -24,6 +27,7 @@ from mmseg.engine.historic_hooks import with_historic_hooks
 from mmseg.engine.hooks import Hook, build_hooks
 from mmseg.engine.loaders import loader_settings, train_loader, val_loader
 from mmseg.engine.meter import Meter
+from mmseg.engine.milestones import keep_best, reach_milestone, stop_early
 from mmseg.engine.monitor import plan_evaluation
 from mmseg.engine.optimizer import build_optimizer
 from mmseg.engine.plan import plan_run
@@ -31,16 +35,22 @@ from mmseg.engine.precision import precision_from
 from mmseg.engine.prefetch import device_batches
 from mmseg.engine.profiling import build_profiling
 from mmseg.engine.progress import ProgressBar
-from mmseg.engine.run_state import resume_run, run_state
+from mmseg.engine.run_state import joined_state, resume_run, run_state
 from mmseg.engine.schedule import build_lr_schedule
 from mmseg.engine.sections import build_section
+from mmseg.engine.sharding import full, sharding_from
+from mmseg.engine.signals import Interruptible, StopSignals, leave
+from mmseg.engine.skips import SkippedSamples
 from mmseg.engine.writers import Examples, Writer, start_writers
 from mmseg.models.layers.norm import revert_sync_batchnorm
+from mmseg.utils.allocator import keep_memory
 from mmseg.utils.checkpoint import point_latest, prune_checkpoints, save_checkpoint
 from mmseg.utils.distributed import barrier, get_rank, get_world_size
 from mmseg.utils.errors import UserError
 from mmseg.utils.logger import get_root_logger
 from mmseg.utils.random import seed_iteration
+from mmseg.utils.save_failures import SaveFailures
+from mmseg.utils.watchdog import beat
 
 _OPTIMIZER_HOOKS = ("OptimizerHook", "Fp16OptimizerHook", "GradientCumulativeOptimizerHook")
 _OPTIMIZER_HOOKS += ("GradientCumulativeFp16OptimizerHook", "DistOptimizerHook")
@@ -58,7 +68,7 @@ class Trainer:
         cfg: The config; ``data``, ``optimizer``, ``optimizer_config``, ``lr_config``, ``runner``,
             ``evaluation``, ``workflow``, ``checkpoint_config``, ``log_config``, ``fp16``, ``ema``,
             ``early_stopping``, ``frozen_parameters``, ``compile``, ``channels_last``, ``profiler_config``,
-            ``custom_hooks`` are read.
+            ``custom_hooks``, ``divergence`` are read.
         work_dir: Receives checkpoints and logs.
         device: Where to train.
         seed: Of the data order, the augmentations, dropout.
@@ -91,19 +101,26 @@ class Trainer:
         self.logger = get_root_logger()
         self.train_dataset, self.val_dataset = train_dataset, val_dataset
         self.iter, self.best, self.should_stop = 0, {}, False
+        self.milestone_due, self.stop = False, StopSignals(device)
         self.writers: list[Writer] = []
         self.examples = Examples(None, [])
+        self.skips = SkippedSamples(train_dataset, self.work_dir)
 
         self.batch_size = loader_settings(cfg["data"], "train")["samples_per_gpu"]
         self.iters_per_epoch = len(train_dataset) // (self.batch_size * get_world_size())
         self.plan = plan_run(cfg, max(1, self.iters_per_epoch))
 
+        keep_memory(device)
         if device.type != "cuda" or get_world_size() == 1:
             model = revert_sync_batchnorm(model)
         self.channels_last = bool(cfg.get("channels_last"))
         layout = torch.channels_last if self.channels_last else torch.preserve_format
-        self.model = model.to(device, memory_format=layout)
-        self.frozen_norms = freeze_parameters(self.model, cfg.get("frozen_parameters"))
+        self.sharding = sharding_from(cfg, device)
+        self.frozen_norms = freeze_parameters(model, cfg.get("frozen_parameters"))
+        if self.sharding is None:
+            self.model = model.to(device, memory_format=layout)
+        else:
+            self.model = self.sharding.place(model, device)
         self.optimizer = build_optimizer(self.model, cfg["optimizer"])
         self.optimizer.zero_grad(set_to_none=True)
         self.schedule = build_lr_schedule(
@@ -120,12 +137,16 @@ class Trainer:
         self.grad_clip = optimizer_config.get("grad_clip")
         self.accumulation = Accumulation(optimizer_config.get("cumulative_iters", 1))
         self.precision = precision_from(cfg.get("fp16"), optimizer_config)
+        if self.sharding is not None:  # gathered weights are not to be kept as copies of half the size
+            self.precision = replace(self.precision, cache=False)
         self.scaler = self.precision.scaler(device)
         self.ema = build_section(cfg, "ema", Ema)
         self.hooks: list[Hook] = build_hooks(cfg.get("custom_hooks"))
         self.scoring = plan_evaluation(cfg, self.model, val_dataset)
         self.profiling = build_profiling(cfg)
         self.compiled = compile_model(self.model, cfg)
+        self.divergence = build_divergence(cfg)
+        self.failures = SaveFailures(self.logger)
         self.parallel = self._wrap(self.model)
 
     # ------------------------------------------------------------------ the loop
@@ -139,9 +160,11 @@ class Trainer:
             "config": self.cfg,
             "meta": self.meta,
             "iter": self.iter,
+            "milestone_due": self.milestone_due,
         }
         self.writers = start_writers(self.cfg.get("log_config"), run_info)
         self.examples = Examples(self.val_dataset, self.writers)
+        self.skips.start(resumed=self.iter > 0)
         self._call("before_run")
         self.logger.info(
             f"training from iteration {self.iter} to {plan.max_iters}: {len(self.train_dataset)} images, "
@@ -156,7 +179,12 @@ class Trainer:
         if self.profiling is not None:
             self.profiling.start(self.work_dir, self.device)
 
-        with ProgressBar("train", plan.max_iters, done=self.iter, enabled=get_rank() == 0) as bar:
+        with (
+            self.stop,
+            ProgressBar("train", plan.max_iters, done=self.iter, enabled=get_rank() == 0) as bar,
+        ):
+            if self.milestone_due:  # an evaluation or a checkpoint that the run before did not finish
+                reach_milestone(self)
             while self.iter < plan.max_iters and not self.should_stop:
                 meter.start_data()
                 batch = next(batches)
@@ -166,6 +194,7 @@ class Trainer:
                 self._call("before_iter", batch)
 
                 log_vars = self.forward_backward(batch)
+                counts = self.divergence.passes(self, batch, log_vars)  # False: the loss is not finite
                 if self.accumulation.steps_after(self.iter, plan.max_iters):
                     self.optimizer_step(log_vars)
                 if self.ema is not None:
@@ -173,7 +202,7 @@ class Trainer:
                 self.iter += 1
 
                 self._call("after_iter", log_vars)
-                meter.add(log_vars)
+                meter.add(log_vars if counts else {})
                 bar.advance()
                 ends_epoch = self.iter % plan.iters_per_epoch == 0
                 if self.profiling is not None:
@@ -182,32 +211,30 @@ class Trainer:
                     self._log_train(meter, bar)
                 if ends_epoch:
                     self._call("after_epoch")
-                evaluates = plan.is_eval_time(self.iter) and self.val_dataset is not None
-                if evaluates:
-                    self.save("latest.pth")  # whatever happens in the evaluation, the training so far is kept
-                    self.evaluate()
-                saves = plan.is_save_time(self.iter, last=self.should_stop)
-                if saves:
-                    self.save(plan.checkpoint_name(self.iter))
-                elif evaluates:
-                    self.save("latest.pth")  # with the best score up to here
-                if saves or evaluates:
+                beat("training", self.iter)
+                if self.stop.agreed():  # SIGTERM, SIGUSR1 or Ctrl-C
+                    leave(self, self.stop)
+                if reach_milestone(self):
                     meter.restart_clock()
 
+        beat("the end of the run")
         if self.profiling is not None:
             self.profiling.stop()
         self._call("after_run")
         for writer in self.writers:
             writer.close()
+        self.failures.finish()
 
     def forward_backward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One forward and backward pass; returns the values to log, detached and still on the device."""
         steps = self.accumulation.steps_after(self.iter, self.plan.max_iters)
         sync = nullcontext() if steps or self.parallel is self.model else self.parallel.no_sync()
+        self.divergence.keep(self.model)
         with sync:
             with self.precision.autocast(self.device):
                 losses = self.parallel(**batch, return_loss=True)
                 loss, log_vars = self.model.parse_losses(losses)
+            self.divergence.watch(loss)
             share = self.accumulation.size(self.iter, self.plan.max_iters)
             self.scaler.scale(loss / share).backward()
         return dict(log_vars)
@@ -218,7 +245,7 @@ class Trainer:
             self.scaler.unscale_(self.optimizer)
             parameters = [p for p in self.model.parameters() if p.grad is not None]
             if parameters:
-                log_vars["grad_norm"] = nn.utils.clip_grad_norm_(parameters, **self.grad_clip)
+                log_vars["grad_norm"] = full(nn.utils.clip_grad_norm_(parameters, **self.grad_clip))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -233,6 +260,7 @@ class Trainer:
     def batches(self) -> Any:
         """Training batches on the device, endless, from the present iteration on."""
         loader = train_loader(self.train_dataset, self.cfg["data"], seed=self.seed, start_iter=self.iter)
+        loader.on_skips = self.skips.add
         return device_batches(loader, self.device, self.channels_last)
 
     # ------------------------------------------------------------------ evaluation, logging
@@ -245,15 +273,18 @@ class Trainer:
         with ExitStack() as stack:
             if self.ema is not None:
                 stack.enter_context(self.ema.applied())
+            if self.sharding is not None:
+                stack.enter_context(self.sharding.whole(self.model))
             if self.compiled is not None:
                 stack.enter_context(self.compiled.paused())
             result = evaluate(
                 self.model,
-                self._val_loader(),
+                self._interruptible(self._val_loader()),
                 device=self.device,
                 metrics=self.scoring.metrics,
                 precision=self.precision,
                 on_prediction=self.examples.sink,
+                wanted=self.examples.indices,
                 with_loss=self.scoring.with_loss,
             )
         self.logger.info(result.table)
@@ -262,43 +293,15 @@ class Trainer:
         record = {**self._progress(), "mode": "val", "lr": self.optimizer.param_groups[0]["lr"], **scores}
         self._write(record)
         self.examples.report(self.writers, record, result)
-        if self.scoring.early_stopping is not None:
-            self._stop_early(scores)
-        if self.scoring.best is not None:
-            self._keep_best(scores)
+        self.milestone_due = False
+        stop_early(self, scores)
+        keep_best(self, scores)
         return result
-
-    def _stop_early(self, scores: dict[str, float]) -> None:
-        stopping = self.scoring.early_stopping
-        stopping.update(scores)
-        if stopping.should_stop:
-            self.logger.info(f"early stopping at iteration {self.iter}: {stopping.reason()}")
-            self.should_stop = True
-
-    def _keep_best(self, scores: dict[str, float]) -> None:
-        monitor = self.scoring.best
-        former = self.best if self.best.get("key") == monitor.key else {}
-        score = monitor.value(scores)
-        if not monitor.improves(score, former.get("score")):
-            return
-        unit, count = ("epoch", self.epoch) if self.plan.by_epoch else ("iter", self.iter)
-        self.best = {"key": monitor.key, "score": score, "file": monitor.file_name(unit, count)}
-        self.save(self.best["file"], latest=False)
-        if get_rank() == 0 and former.get("file") not in (None, self.best["file"]):
-            path = os.path.join(self.work_dir, former["file"])
-            if os.path.exists(path):
-                os.remove(path)
-        self.logger.info(f"best {monitor.key} so far: {score:.4f}, kept as {self.best['file']}")
 
     def _log_train(self, meter: Meter, bar: ProgressBar) -> None:
         """Average over the interval, over ranks too; the only place where the loop waits for the device."""
         values = meter.collect()
-        loss = values.get("loss", 0.0)
-        if not math.isfinite(loss):
-            raise UserError(
-                f"the loss is {loss} at iteration {self.iter}: lower optimizer.lr, lengthen the warm-up, or "
-                f"set optimizer_config.grad_clip; what was saved in {self.work_dir} is from before"
-            )
+        self.skips.share()
         self._write(
             {
                 **self._progress(),
@@ -332,18 +335,28 @@ class Trainer:
         """Finished epochs."""
         return self.iter // self.plan.iters_per_epoch
 
-    def save(self, name: str, latest: bool = True) -> None:
+    def save(self, name: str, latest: bool = True) -> bool:
         """Write a checkpoint called ``name`` on rank 0; ``latest.pth`` then names it too.
 
+        Where the disk does not take it, the log says so, earlier files are as they were and the run goes on.
+
+        Returns:
+            Whether it is written; on ranks other than 0 always True.
+
         Raises:
-            UserError: it cannot be written; earlier files are as they were.
+            UserError: it holds an object that no checkpoint can hold.
         """
-        accumulated = self.accumulation.state(self.model, self.iter)  # asks every rank
-        if get_rank() == 0:
-            path = os.path.join(self.work_dir, name)
-            save_checkpoint(self.state(accumulated), path)
+        # Both ask every rank.
+        state = joined_state(self, self.accumulation.state(self.model, self.iter))
+        path = os.path.join(self.work_dir, name)
+
+        def write() -> None:
+            save_checkpoint(state, path)
             if latest and name != "latest.pth":
                 point_latest(path)
+
+        saved = get_rank() > 0 or self.failures.attempt(write)
+        if saved and get_rank() == 0:
             if self.plan.max_keep > 0:
                 for prefix in ("iter_", "epoch_"):
                     prune_checkpoints(self.work_dir, prefix, self.plan.max_keep, upto=self._number(prefix))
@@ -351,6 +364,7 @@ class Trainer:
             for writer in self.writers:
                 writer.checkpoint(path, {"iter": self.iter, "epoch": self.epoch, "best": dict(self.best)})
         barrier()
+        return saved
 
     def _number(self, prefix: str) -> int:
         """The number that a checkpoint of now has: of iterations or of epochs."""
@@ -375,8 +389,13 @@ class Trainer:
             self._cached_val_loader = val_loader(self.val_dataset, self.cfg["data"], seed=self.seed)
         return self._cached_val_loader
 
+    def _interruptible(self, loader: Any) -> Any:
+        """``loader``, in whose midst a run may be stopped if the iteration has been saved before."""
+        go = partial(leave, self, self.stop, saved=True)
+        return Interruptible(loader, self.stop, leave=go, enabled=self.milestone_due)
+
     def _wrap(self, model: nn.Module) -> nn.Module:
-        if not (dist.is_available() and dist.is_initialized()):
+        if self.sharding is not None or not (dist.is_available() and dist.is_initialized()):
             return model
         return DistributedDataParallel(
             model,

@@ -200,7 +200,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(root, tmp_path):
         def before_iter(self, trainer, batch):
             batch["img"][:] = float("nan")
 
-    with pytest.raises(UserError, match="the loss is nan at iteration 2"):
+    with pytest.raises(UserError, match="the loss is nan at iteration 1: the batch itself holds it"):
         train(tiny_config(root, custom_hooks=[dict(type="Poison")]), tmp_path)
 
 
