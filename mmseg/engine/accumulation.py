@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from mmseg.engine.sharding import is_sharded, shard_like
 from mmseg.utils.distributed import get_rank, get_world_size
 from mmseg.utils.errors import UserError
 from mmseg.utils.logger import get_root_logger
@@ -67,7 +68,8 @@ class Accumulation:
             return None
         own = {n: p.grad.detach() for n, p in model.named_parameters() if p.grad is not None}
         parts: list[Any] = [own]
-        if get_world_size() > 1:
+        sharded = any(map(is_sharded, own.values()))  # then they are the mean over the ranks already
+        if get_world_size() > 1 and not sharded:
             parts = [None] * get_world_size()
             own = {name: grad.cpu() for name, grad in own.items()}
             dist.gather_object(own, parts if get_rank() == 0 else None)
@@ -77,7 +79,8 @@ class Accumulation:
     def resume(self, model: nn.Module, saved: Mapping[str, Any] | None, iteration: int) -> None:
         """Go on after ``iteration`` iterations with what ``state`` gave.
 
-        On another number of ranks each of them takes the mean of the saved gradients.
+        On another number of ranks, or where the model is sharded, each of them takes the mean of the saved
+        gradients.
         """
         self.begin = iteration if saved is None else int(saved["begin"])
         if saved is None:
@@ -92,8 +95,8 @@ class Accumulation:
         for name, parameter in model.named_parameters():
             if name not in parts[0]:
                 continue
-            if len(parts) == get_world_size():
+            if len(parts) == get_world_size() and not is_sharded(parameter):
                 grad = parts[here][name]
             else:
                 grad = torch.stack([part[name].float() for part in parts]).mean(0)
-            parameter.grad = torch.empty_like(parameter).copy_(grad)
+            parameter.grad = torch.empty_like(parameter).copy_(shard_like(grad, parameter))

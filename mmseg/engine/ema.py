@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmseg.engine.sharding import local_part, shard_like
 from mmseg.utils.errors import UserError
 
 
@@ -60,7 +61,7 @@ class Ema:
             if id(parameter) not in averages:
                 averages[id(parameter)] = parameter.detach().clone()
                 if saved is not None:
-                    averages[id(parameter)].copy_(saved[name])
+                    averages[id(parameter)].copy_(shard_like(saved[name], parameter))
             self.weights[name] = averages[id(parameter)]
         self._parameters = list({id(p): p for p in self._named.values()}.values())
         self._averages = list(averages.values())
@@ -76,7 +77,8 @@ class Ema:
         """Take in the weights after ``iteration`` (0-based)."""
         if iteration % self.interval == 0:
             # lerp leaves a weight that does not change exactly as it is
-            torch._foreach_lerp_(self._averages, self._parameters, self.momentum_at(iteration))
+            averages, weights = map(_local_parts, (self._averages, self._parameters))
+            torch._foreach_lerp_(averages, weights, self.momentum_at(iteration))
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -90,9 +92,14 @@ class Ema:
 
     @torch.no_grad()
     def _set(self, values: list[Tensor]) -> None:
-        torch._foreach_copy_(self._parameters, values)
+        torch._foreach_copy_(_local_parts(self._parameters), _local_parts(values))
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps under ``ema``."""
         training = {name: p.detach() for name, p in self._named.items()}
         return {"weights": dict(self.weights), "training_weights": training}
+
+
+def _local_parts(tensors: list[Tensor]) -> list[Tensor]:
+    """Of a sharded model every rank averages its slices."""
+    return [local_part(tensor) for tensor in tensors]

@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
 from mmseg.engine.layer_decay import layer_multipliers
+from mmseg.engine.sharding import is_sharded, shard_like
 from mmseg.registry import Registry, check_arguments
 from mmseg.utils.errors import UserError, near_matches
 
@@ -151,7 +152,10 @@ CONSTRUCTORS = {
 
 def _can_fuse(model: nn.Module, kind: str) -> bool:
     devices = {p.device.type for p in model.parameters()}
-    return kind in ("Adam", "AdamW", "SGD") and len(devices) == 1 and devices <= {"cpu", "cuda"}
+    known = ("Adam", "AdamW", "SGD")
+    if any(is_sharded(p) for p in model.parameters()):  # torch has no fused SGD for slices
+        known = ("Adam", "AdamW")
+    return kind in known and len(devices) == 1 and devices <= {"cpu", "cuda"}
 
 
 def load_optimizer_state(optimizer: Optimizer, saved: dict[str, Any], model: nn.Module) -> None:
@@ -192,10 +196,14 @@ def load_optimizer_state(optimizer: Optimizer, saved: dict[str, Any], model: nn.
 
 
 def _laid_out(state: dict[str, Any], parameter: nn.Parameter) -> dict[str, Any]:
-    """The state of one parameter in its memory format, which may be another than when it was saved."""
+    """The state of one parameter in its memory format, or this rank's slices of it, which may be another
+    than when it was saved."""
     result = dict(state)
     for key, value in state.items():
         if torch.is_tensor(value) and value.ndim and value.shape == parameter.shape:
+            if is_sharded(parameter):
+                result[key] = shard_like(value, parameter)
+                continue
             empty = torch.empty_like(parameter, dtype=value.dtype, device=value.device, requires_grad=False)
             result[key] = empty.copy_(value)
     return result

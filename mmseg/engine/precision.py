@@ -26,15 +26,20 @@ class Precision:
         dtype: bfloat16, float16, or None for float32.
         loss_scale: Starting factor of the gradient scaler (float16 only).
         dynamic: Whether the scaler adapts its factor.
+        cache: Keep the weights in ``dtype`` to the end of a forward pass, for layers that run twice.
     """
 
     dtype: torch.dtype | None = None
     loss_scale: float = 2.0**16
     dynamic: bool = True
+    cache: bool = True
 
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         """The context of a forward pass."""
-        return nullcontext() if self.dtype is None else torch.autocast(device.type, dtype=self.dtype)
+        if self.dtype is None:
+            return nullcontext()
+        cache = None if self.cache else False
+        return torch.autocast(device.type, dtype=self.dtype, cache_enabled=cache)
 
     def scaler(self, device: torch.device) -> torch.amp.GradScaler:
         """A gradient scaler; it does nothing but for float16."""
