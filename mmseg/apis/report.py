@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from mmseg.config import Config
+from mmseg.config.literal import literal_config
 from mmseg.core.evaluation.run_results import RunResults, load_results, save_results
 from mmseg.engine.run_log import read_run_log
 from mmseg.utils.checkpoint import read_checkpoint
@@ -159,7 +160,8 @@ def results_of(
     if not results.curves:
         results.missing["curves"] = f"no *.log.json or train.csv in {source.folder}"
     if shape and results.about.get("config_text") and tuple(results.about.get("cost_size") or ()) != shape:
-        _add_cost(results, Config.fromstring(results.about["config_text"], ".py"), shape)
+        text_of = f"the config in {source.results or source.folder}"
+        _add_cost(results, literal_config(str(results.about["config_text"]), text_of), shape)
     return results
 
 
@@ -215,7 +217,7 @@ def _config_of(source: Source, options: Mapping[str, Any] | None) -> Config:
         raise UserError(
             f"{source.folder} holds no config (*.py) and its checkpoint none either; give one with --config"
         )
-    cfg = Config.fromstring(text, ".py")
+    cfg = literal_config(text, f"the config in {source.checkpoint}")
     if options:
         cfg.merge_from_dict(dict(options))
     return cfg

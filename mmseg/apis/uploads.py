@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import warnings
 from collections.abc import Sequence
 
@@ -21,6 +22,10 @@ from mmseg.utils.errors import UserError
 FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
 NAMES_OF_FORMATS = "PNG, JPEG, WebP, BMP, TIFF, GIF, PPM, JPEG 2000 or AVIF"
 _ORIENTATION = 0x0112
+# Four channels of 32 bits, the widest that a format here has; and previews, colour profiles, EXIF data.
+_BYTES_OF_A_PIXEL = 16
+_BYTES_BESIDE = 64_000_000
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 
 
 def read_upload(
@@ -42,11 +47,7 @@ def read_upload(
         UserError: it is empty, no image, too large, damaged, or of numbers that are no colours.
     """
     name = name or os.path.basename(os.fspath(path))
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise UserError(f"cannot read {name}: {error.strerror or error}") from None
+    data = _content(path, name, max_pixels)
     image = _opened(data, name, max_pixels)
     frames = _frames(image)
     sixteen_bits = ";16" in str(image.tile) or image.mode.startswith("I")
@@ -89,6 +90,26 @@ def example_images(folder: str, limit: int = 12) -> list[str]:
     if not found:
         raise UserError(f"--examples {folder}: no image in it; give a folder of images")
     return found[:limit]
+
+
+def _content(path: str | os.PathLike[str], name: str, max_pixels: int) -> bytes:
+    """The bytes of a file; what is none (a pipe, which would be waited for, or an endless device), and what
+    is larger than any image of ``max_pixels``, is not read."""
+    most = _BYTES_OF_A_PIXEL * max_pixels + _BYTES_BESIDE
+    try:
+        # Without O_NONBLOCK the opening of a pipe already waits.
+        with open(os.open(path, os.O_RDONLY | _NO_WAITING | getattr(os, "O_BINARY", 0)), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UserError(f"{name} is a pipe or a device, not a file; give an image file")
+            if status.st_size > most:
+                raise UserError(
+                    f"{name} has {status.st_size / 1e6:.0f} MB, more than an image of {max_pixels / 1e6:g} "
+                    "million pixels ever needs; make it smaller"
+                )
+            return file.read(most)
+    except OSError as error:
+        raise UserError(f"cannot read {name}: {error.strerror or error}") from None
 
 
 def _opened(data: bytes, name: str, max_pixels: int) -> Image.Image:

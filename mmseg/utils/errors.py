@@ -24,8 +24,22 @@ def near_matches(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else ""
 
 
+LONGEST = 1600  # signs of a line on the terminal
+
+
+def one_line(text: str) -> str:
+    """``text`` as a single line of printable signs, of at most some ``LONGEST``: what it quotes (a key, the
+    name of a file) may hold line breaks and what a terminal takes as a command."""
+    joined = " ".join(part for part in map(str.strip, text.splitlines()) if part)
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)
+    if len(plain) <= LONGEST:
+        return plain
+    return f"{plain[: LONGEST * 2 // 3]} [...] {plain[-LONGEST // 3 :]}"
+
+
 def run_tool(main: Callable[[], None]) -> None:
-    """Run the ``main`` of a command line tool: one line and status 2 for a ``UserError``.
+    """Run the ``main`` of a command line tool: one line and status 2 for a ``UserError``, and for what torch
+    says that a user can do something about (memory at its end, batch normalisation of one value).
 
     ``MMSEG_DEBUG=1`` shows the traceback as well.
     """
@@ -34,9 +48,22 @@ def run_tool(main: Callable[[], None]) -> None:
     except UserError as error:
         if os.environ.get("MMSEG_DEBUG"):
             raise
-        rank = os.environ.get("RANK", "0")
-        print(f"error: {error}" if rank == "0" else f"error on rank {rank}: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(str(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        from mmseg.utils.explained import explain
+
+        told = explain(error)
+        if told is None or os.environ.get("MMSEG_DEBUG"):
+            raise
+        _end(told)
+
+
+def _end(message: str) -> None:
+    """Print the line and leave."""
+    rank = os.environ.get("RANK", "0")
+    told = one_line(message)
+    print(f"error: {told}" if rank == "0" else f"error on rank {rank}: {told}", file=sys.stderr)
+    sys.exit(2)

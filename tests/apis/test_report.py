@@ -231,3 +231,16 @@ def test_names_that_are_equal_are_numbered():
 def _written(path: Path, text: str) -> str:
     path.write_text(text)
     return str(path)
+
+
+def test_a_config_in_a_checkpoint_is_read_and_not_run(run, tmp_path):
+    path = next(run.glob("*.pth"))
+    checkpoint = torch.load(path, weights_only=True)
+    for config in run.glob("*.py"):
+        config.unlink()
+    marker = tmp_path / "ran"
+    checkpoint["meta"]["config"] = f"open({str(marker)!r}, 'w')\nmodel = dict(type='EncoderDecoder')"
+    torch.save(checkpoint, path)
+    with pytest.raises(UserError, match="may only hold values, and this is a program"):
+        results_of(find_source(str(run)), device=torch.device("cpu"))
+    assert not marker.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -219,3 +220,22 @@ def test_examples(picture, tmp_path):
 
 def test_pillow_starts_no_program_for_a_stranger():
     assert not {"EPS", "WMF", "PDF"} & set(FORMATS)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_file_is_not_waited_for(kind, tmp_path):
+    path = tmp_path / "a.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="a.png is a pipe or a device, not a file"):
+        read_upload(path)
+
+
+def test_a_file_larger_than_any_image_is_not_read(tmp_path):
+    path = tmp_path / "a.png"
+    with open(path, "wb") as file:
+        file.truncate(500_000_000)  # takes no room on the disk
+    with pytest.raises(UserError, match="a.png has 500 MB, more than an image of 16 million pixels"):
+        read_upload(path)
