@@ -14,6 +14,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from mmseg.engine.schedule_values import check_values, is_number
 from mmseg.utils.errors import UserError, near_matches
 
 # progress and total are iterations, or epochs where the schedule is by epoch.
@@ -262,7 +263,8 @@ def build_lr_schedule(
 
     def lr_at(base: float, iteration: int) -> float:
         progress = iteration // iters_per_epoch if by_epoch else iteration
-        return policy(base, progress, total, **arguments) * warm_up(iteration)
+        # A restart's weight above 1 leads below 0 where a group's base is far below `min_lr`.
+        return max(0.0, policy(base, progress, total, **arguments)) * warm_up(iteration)
 
     lr_at(1.0, 0)  # a value of the wrong kind shows here and not in the middle of a run
     return LRSchedule(optimizer, lr_at)
@@ -287,12 +289,11 @@ def _policy_of(cfg: dict[str, Any]) -> tuple[Policy, dict[str, Any]]:
     for key, parameter in takes.items():
         if parameter.default is parameter.empty and key not in arguments:
             raise UserError(f"lr_config: policy {name} needs `{key}`")
+    check_values(arguments, {key: parameter.default is None for key, parameter in takes.items()})
     _check_cycles(policy, arguments)
     if "periods" in arguments:
-        periods, weights = (
-            arguments["periods"],
-            arguments.setdefault("restart_weights", [1] * len(arguments["periods"])),
-        )
+        periods = arguments["periods"]
+        weights = arguments.setdefault("restart_weights", [1] * len(periods))
         if len(periods) != len(weights):
             raise UserError(
                 f"lr_config: periods has {len(periods)} entries and restart_weights {len(weights)}; "
@@ -336,10 +337,10 @@ def _warm_up_of(cfg: dict[str, Any], iters_per_epoch: int | None) -> Callable[[i
             f" (known: {', '.join(kinds)})"
         )
     length = cfg.get("warmup_iters", 0)
-    if not length or length < 0:
-        raise UserError(f"lr_config.warmup_iters must be positive with warmup={kind!r}, not {length}")
-    if not 0 <= ratio <= 1:
-        raise UserError(f"lr_config.warmup_ratio must lie in 0..1, not {ratio}")
+    if not is_number(length) or length <= 0:
+        raise UserError(f"lr_config.warmup_iters must be positive with warmup={kind!r}, not {length!r}")
+    if not is_number(ratio) or not 0 <= ratio <= 1:
+        raise UserError(f"lr_config.warmup_ratio must lie in 0..1, not {ratio!r}")
     if cfg.get("warmup_by_epoch"):
         if iters_per_epoch is None:
             raise UserError("lr_config: warmup_by_epoch=True needs the number of iterations per epoch")
