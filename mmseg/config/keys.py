@@ -27,6 +27,7 @@ TOP_LEVEL = _words("""
     custom_imports fp16 cudnn_benchmark dist_params work_dir gpu_ids seed deterministic device
     find_unused_parameters total_iters total_epochs val_interval opencv_num_threads mp_start_method
     compile channels_last ema early_stopping frozen_parameters profiler_config task transfer_classes
+    divergence
 """)
 # Variables of a file's own that happen to be one letter away from one of these.
 VARIABLES = _words("""
@@ -61,13 +62,15 @@ SECTIONS = {
     "customized_log_config": _words("interval hooks"),
     "fp16": _words("type dtype loss_scale grad_clip coalesce bucket_size_mb distributed enabled"),
     "dist_params": _words("""
-        backend port init_method timeout world_size rank store group_name pg_options device_id
+        backend port init_method timeout world_size rank store group_name pg_options device_id start_timeout
+        strategy min_params
     """),
     "profiler_config.schedule": _words("wait warmup active repeat skip_first"),
     "custom_imports": _words("imports allow_failed_imports"),
     "compile": _words("enabled backend mode fullgraph dynamic options"),
     "ema": _words("enabled momentum interval warm_up"),
     "early_stopping": _words("enabled monitor patience min_delta rule"),
+    "divergence": _words("on_nonfinite max_in_a_row capture"),
     "profiler_config": _words("""
         type enabled by_epoch profile_iters activities schedule on_trace_ready record_shapes profile_memory
         with_stack with_flops json_trace_path
