@@ -28,9 +28,15 @@ def parse_python(source: Source) -> tuple[ast.Module, list[re.Match[str]]]:
         line = error.lineno or 1
         shown = f": `{lines[line - 1].strip()}`" if line <= len(lines) else ""
         raise UserError(f"{source.name}, line {line}: syntax error: {error.msg}{shown}") from error
-    except (ValueError, MemoryError, RecursionError) as error:  # a null byte; brackets without end
+    except (ValueError, MemoryError) as error:  # a null byte; brackets without end
         reason = str(error) or "it is nested too deep"
         raise UserError(f"{source.name}: not a Python file: {reason}") from error
+    except RecursionError as error:
+        raise _too_deep(source) from error
+
+
+def _too_deep(source: Source) -> UserError:
+    return UserError(f"{source.name}: not a Python file: it is nested too deep")
 
 
 def python_base(tree: ast.Module, templates: list[re.Match[str]], source: Source) -> tuple[str, ...]:
@@ -42,7 +48,10 @@ def python_base(tree: ast.Module, templates: list[re.Match[str]], source: Source
     for i, statement in enumerate(tree.body):
         stored = (n for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
         if any(n.id == BASE_KEY for n in stored):
-            head = copy.deepcopy(ast.Module(body=tree.body[: i + 1], type_ignores=[]))
+            try:
+                head = copy.deepcopy(ast.Module(body=tree.body[: i + 1], type_ignores=[]))
+            except RecursionError as error:  # copying takes more levels than parsing
+                raise _too_deep(source) from error
             return base_paths(run_python(head, templates, source, too_early).get(BASE_KEY, ()), source)
     return ()
 
@@ -56,7 +65,10 @@ def run_python(
     """Fill in the templates, run the file and return its variables."""
     filler = _Filler(templates, source, reference)
     if templates:
-        tree = ast.fix_missing_locations(filler.visit(tree))
+        try:
+            tree = ast.fix_missing_locations(filler.visit(tree))
+        except RecursionError as error:
+            raise _too_deep(source) from error
     values = _execute(tree, templates, source, filler.references)
     return {k: v for k, v in values.items() if k not in filler.references and not _is_machinery(v)}
 

@@ -10,7 +10,14 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mmseg.datasets.loader import Collate, Loader, SeededSamples, collate, set_up_worker
+from mmseg.datasets.loader import (
+    Collate,
+    Loader,
+    SeededSamples,
+    check_temporary_folder,
+    collate,
+    set_up_worker,
+)
 from mmseg.datasets.on_error import OnError, read_on_error
 from mmseg.datasets.samplers import EpochSampler, EvalSampler, InBatches, TrainSampler
 from mmseg.registry import Registry, check_arguments
@@ -186,7 +193,9 @@ def build_dataloader(
         if start_iter is None:
             batches = EpochSampler(batches, epoch=epoch, drop_last=drop_last)
 
-    if workers == 0:
+    if workers > 0:
+        check_temporary_folder()
+    else:
         for name in ("prefetch_factor", "timeout", "multiprocessing_context"):
             kwargs.pop(name, None)
     # Starting a pass draws a number; from a generator of its own, so that the caller's stays as it is.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -20,6 +23,10 @@ from mmseg.utils.logger import get_root_logger
 from mmseg.utils.random import seed_from
 
 _BATCH, _SKIPS = "__batch__", "__skips__"
+# Bytes in the path of a socket (104 on macOS, 108 on Linux, with the final zero), and in what Python's
+# multiprocessing adds to the folder: /pymp-xxxxxxxx/listener-xxxxxxxx.
+_SOCKET_PATH = 103 if sys.platform == "darwin" else 107
+_SOCKET_NAME = 32
 
 
 class Failure:
@@ -159,6 +166,25 @@ class SeededSamples(Dataset):
         raise UserError(
             f"on_error='skip': {len(skips)} samples in a row are bad, so it is no matter of a few files; the "
             f"first is {skips[0].file}: {skips[0].reason}"
+        )
+
+
+def check_temporary_folder() -> None:
+    """Refuse a temporary folder in which no worker could hand a batch over.
+
+    Workers pass open files through sockets there. Where a socket's path is too long, Python prints an error
+    in the worker and drops the batch, and the run would wait for it for ever.
+
+    Raises:
+        UserError: the folder's path is too long.
+    """
+    folder = tempfile.gettempdir()
+    length = len(os.fsencode(folder))
+    if sys.platform != "win32" and length > _SOCKET_PATH - _SOCKET_NAME:
+        raise UserError(
+            f"the path of the temporary folder {folder} has {length} characters, but the processes of the "
+            f"loader need one of at most {_SOCKET_PATH - _SOCKET_NAME}; set TMPDIR to a shorter one, such as "
+            "/tmp, or `data.workers_per_gpu=0`"
         )
 
 

@@ -280,3 +280,14 @@ def test_collate_passes_a_failure_on() -> None:
 def test_collate_tuples() -> None:
     left, right = collate([(torch.zeros(2), 1), (torch.ones(2), 2)])
     assert left.tolist() == [[0, 0], [1, 1]] and right.tolist() == [1, 2]
+
+
+def test_a_temporary_folder_too_long_for_sockets(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers would drop their batches, and the run would wait for ever."""
+    data = build_dataset(kitti_config(root))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("x" * 80)))
+    assert build_dataloader(data, 2, 0) is not None
+    with pytest.raises(UserError, match="temporary folder .* has .* characters.* set TMPDIR"):
+        build_dataloader(data, 2, 1)

@@ -44,6 +44,8 @@ FOUND = {
     "marker.py": ("a = '_mmseg_template_7_'\nb = '{{ fileDirname }}'\n", "a name of the toolbox's own"),
     # Brackets without end: the parsers of Python, JSON and YAML give up each in its own way.
     "deep.py": ("a = " + "-" * 100_000 + "1", "not a Python file"),
+    "base.py": ("_base_ = [" + "- " * 1500 + "1]", "nested too deep"),
+    "template.py": ("a = " + "-" * 1500 + "1\nb = '{{ fileDirname }}'\n", "nested too deep"),
     "deep2.py": ("a = " + "[" * 90 + "]" * 90, "nested more than 60 deep"),
     "deep.json": ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "invalid JSON"),
     "deep.yaml": ("a: " + "[" * 1200 + "]" * 1200, "invalid YAML"),

@@ -9,6 +9,8 @@ import multiprocessing
 import os
 import pickle
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,11 @@ SIZE = 24 * 32 * 3  # bytes of an image
 
 
 @pytest.fixture(autouse=True)
-def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stores of these tests meet in a folder of their own."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    return folder / f"mmseg-cache-{os.getuid()}"
+def notes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Stores of these tests meet in a folder of their own; its path is short, for workers open sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="cache-") as folder:
+        monkeypatch.setattr("tempfile.tempdir", folder)
+        yield Path(folder) / f"mmseg-cache-{os.getuid()}"
 
 
 @pytest.fixture
