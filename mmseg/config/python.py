@@ -83,11 +83,15 @@ def _execute(
 ) -> dict[str, Any]:
     """Run a parsed file and return its namespace; an exception becomes one line with its place."""
     namespace = {"__name__": "__config__", "__file__": source.path or source.name, **names}
+    code = None
     try:
-        exec(compile(tree, source.name, "exec", dont_inherit=True), namespace)
+        code = compile(tree, source.name, "exec", dont_inherit=True)
+        exec(code, namespace)
     except UserError:
         raise
     except (Exception, SystemExit) as error:
+        if code is None and isinstance(error, RecursionError):
+            raise _too_deep(source) from error
         line, frame = getattr(error, "lineno", None) or 1, error.__traceback__
         while frame is not None:
             if frame.tb_frame.f_code.co_filename == source.name:

@@ -30,7 +30,7 @@ SIZE = 24 * 32 * 3  # bytes of an image
 
 @pytest.fixture(autouse=True)
 def notes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Stores of these tests meet in a folder of their own; its path is short, for workers open sockets in it."""
+    """Stores of these tests meet in a folder of their own, with a short path: workers open sockets in it."""
     with tempfile.TemporaryDirectory(prefix="cache-") as folder:
         monkeypatch.setattr("tempfile.tempdir", folder)
         yield Path(folder) / f"mmseg-cache-{os.getuid()}"
