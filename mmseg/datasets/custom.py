@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmseg.core.evaluation import eval_metrics, intersect_and_union, pre_eval_to_metrics
-from mmseg.core.evaluation.report import class_table, eval_results
+from mmseg.core.evaluation import intersect_and_union
 from mmseg.datasets.binary import check_binary
 from mmseg.datasets.builder import DATASETS
 from mmseg.datasets.cache import open_cache
@@ -18,6 +17,7 @@ from mmseg.datasets.img_infos import ImgInfo, ImgInfos
 from mmseg.datasets.pipelines import Compose, LoadAnnotations
 from mmseg.datasets.pipelines.fast import fast_read_mask
 from mmseg.datasets.results import write_label_map
+from mmseg.datasets.scoring import score
 from mmseg.datasets.seeding import drawing_from, sample_rng
 from mmseg.utils.errors import UserError, near_matches
 from mmseg.utils.logger import get_root_logger
@@ -380,25 +380,6 @@ class CustomDataset:
         if self.CLASSES is None:
             raise UserError(f"{type(self).__name__} has no classes, which evaluation needs; set `classes`")
         return len(self.CLASSES)
-
-
-def score(
-    results: Sequence[Any],
-    gt_seg_maps: Any,
-    names: Sequence[str],
-    ignore_index: int,
-    metric: str | Sequence[str] = "mIoU",
-    logger: Any = None,
-) -> dict[str, float]:
-    """Score label maps (or what ``pre_eval`` made of them) against ``gt_seg_maps``; see ``evaluate``."""
-    metrics = [metric] if isinstance(metric, str) else list(metric)
-    if results and isinstance(results[0], tuple):
-        scores = pre_eval_to_metrics(results, metrics)
-    else:
-        scores = eval_metrics(results, gt_seg_maps, len(names), ignore_index, metrics)
-    if logger != "silent":
-        (logger or get_root_logger()).info("\n%s", class_table(scores, names))
-    return eval_results(scores, names)
 
 
 def _below(data_root: str | None, path: str | None) -> str | None:

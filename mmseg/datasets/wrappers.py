@@ -12,9 +12,9 @@ import numpy as np
 import torch.utils.data
 
 from mmseg.datasets.builder import DATASETS, PIPELINES
-from mmseg.datasets.custom import score
 from mmseg.datasets.img_infos import Joined
 from mmseg.datasets.pipelines import Compose
+from mmseg.datasets.scoring import score
 from mmseg.datasets.seeding import drawing_from, sample_of
 from mmseg.utils.errors import UserError
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from mmseg.utils.distributed import get_rank
+from mmseg.utils.logger import get_root_logger
 from mmseg.utils.watchdog import beat
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ def stop_early(trainer: Trainer, scores: dict[str, float]) -> None:
 
 
 def keep_best(trainer: Trainer, scores: dict[str, float]) -> None:
-    """Save the best checkpoint anew where the scores of an evaluation are better, and delete the former."""
+    """Save the best checkpoint anew where the scores of an evaluation are better, and delete the former.
+
+    Where the disk does not take it, the former remains the best: ``trainer.best`` names a file that exists.
+    """
     monitor = trainer.scoring.best
     if monitor is None:
         return
@@ -57,11 +61,21 @@ def keep_best(trainer: Trainer, scores: dict[str, float]) -> None:
         return
     by_epoch = trainer.plan.by_epoch
     unit, count = ("epoch", trainer.epoch) if by_epoch else ("iter", trainer.iter)
+    before = trainer.best
     trainer.best = {"key": monitor.key, "score": score, "file": monitor.file_name(unit, count)}
-    saved = trainer.save(trainer.best["file"], latest=False)
-    if get_rank() == 0 and saved and former.get("file") not in (None, trainer.best["file"]):
-        path = os.path.join(trainer.work_dir, former["file"])
-        if os.path.exists(path):
-            os.remove(path)
-    kept = f"kept as {trainer.best['file']}" if saved else "which could not be saved"
-    trainer.logger.info(f"best {monitor.key} so far: {score:.4f}, {kept}")
+    if not trainer.save(trainer.best["file"], latest=False):
+        trainer.best = before
+        trainer.logger.info(f"best {monitor.key} so far: {score:.4f}, which could not be saved")
+        return
+    if get_rank() == 0 and former.get("file") not in (None, trainer.best["file"]):
+        _delete(os.path.join(trainer.work_dir, former["file"]))
+    trainer.logger.info(f"best {monitor.key} so far: {score:.4f}, kept as {trainer.best['file']}")
+
+
+def _delete(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # the new one is there, which is what counts
+        get_root_logger().warning(f"cannot delete the old checkpoint {path}: {error.strerror or error}")

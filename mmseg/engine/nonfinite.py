@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from mmseg.engine.precision import Precision
+from mmseg.engine.sharding import is_sharded, local_part
 from mmseg.utils.random import seed_iteration
 
 _SHOWN = 12
@@ -117,11 +119,11 @@ def _observer(name: str, seen: list[tuple[str, Tensor]], flowing: list[tuple[str
 def _first(
     model: nn.Module, batch: Mapping[str, Any], trace: StepTrace, flowing: list[tuple[str, Tensor]]
 ) -> dict[str, str] | None:
+    bad = _bad_weights(model)  # before anything that one rank alone may find
     for key, value in batch.items():
         for tensor in tensors_in(value):
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():
                 return {"kind": "batch", "name": key}
-    bad = [name for name, p in model.named_parameters() if not torch.isfinite(p).all()]
     if bad:
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         return {"kind": "weights", "name": bad[0] + more}
@@ -138,6 +140,18 @@ def _first(
         if not _finite(value):
             return {"kind": "gradient", "name": name}
     return None
+
+
+@torch.no_grad()
+def _bad_weights(model: nn.Module) -> list[str]:
+    """The names of the parameters that are not finite; where they are sharded, every rank must ask."""
+    named = list(model.named_parameters())
+    if not named:
+        return []
+    good = torch.stack([torch.isfinite(local_part(p)).all() for _, p in named]).float()
+    if any(is_sharded(p) for _, p in named):
+        dist.all_reduce(good, dist.ReduceOp.MIN)
+    return [name for (name, _), fine in zip(named, good.tolist(), strict=True) if not fine]
 
 
 def statistics(batch: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -178,16 +178,15 @@ def leave(trainer: Trainer, stop: StopSignals, saved: bool = False) -> None:
         saved: ``latest.pth`` holds the present iteration already.
 
     Raises:
-        RunStopped: always, unless the checkpoint could not be written: then a ``UserError`` on rank 0.
+        RunStopped: always, unless the checkpoint could not be written.
+        UserError: then, on all ranks.
     """
     if not saved:
         trainer.milestone_due = True
         trainer.save("latest.pth")
     for writer in trainer.writers:
         writer.close()
-    if trainer.failures.last is not None:
-        barrier()
-        trainer.failures.finish()
+    trainer.failures.finish()
     get_root_logger().info(
         f"{stop.name}: stopped after iteration {trainer.iter}, which latest.pth in {trainer.work_dir} holds; "
         f"the same command with --auto-resume goes on (exit status {stop.status})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 import time
@@ -13,9 +12,7 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from mmseg.engine.accumulation import Accumulation
 from mmseg.engine.compilation import compile_model
@@ -30,6 +27,7 @@ from mmseg.engine.meter import Meter
 from mmseg.engine.milestones import keep_best, reach_milestone, stop_early
 from mmseg.engine.monitor import plan_evaluation
 from mmseg.engine.optimizer import build_optimizer
+from mmseg.engine.parallel import data_parallel
 from mmseg.engine.plan import plan_run
 from mmseg.engine.precision import precision_from
 from mmseg.engine.prefetch import device_batches
@@ -54,9 +52,6 @@ from mmseg.utils.watchdog import beat
 
 _OPTIMIZER_HOOKS = ("OptimizerHook", "Fp16OptimizerHook", "GradientCumulativeOptimizerHook")
 _OPTIMIZER_HOOKS += ("GradientCumulativeFp16OptimizerHook", "DistOptimizerHook")
-# Running statistics stay each rank's own during training; newer versions of torch have a new name for that.
-_KNOWS_NEW_NAME = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
-_NO_BUFFER_SYNC = {"forward_sync_buffers" if _KNOWS_NEW_NAME else "broadcast_buffers": False}
 
 
 class Trainer:
@@ -147,7 +142,10 @@ class Trainer:
         self.compiled = compile_model(self.model, cfg)
         self.divergence = build_divergence(cfg)
         self.failures = SaveFailures(self.logger)
-        self.parallel = self._wrap(self.model)
+        self.parallel = self.model
+        if self.sharding is None:
+            unused = bool(cfg.get("find_unused_parameters", False))
+            self.parallel = data_parallel(self.model, device, find_unused_parameters=unused)
 
     # ------------------------------------------------------------------ the loop
 
@@ -268,7 +266,7 @@ class Trainer:
     def evaluate(self) -> Evaluation:
         """Score the validation set (with the averaged weights, where there are), log the scores, keep the
         best checkpoint, and see whether the run shall stop early."""
-        if self._evaluation_option("broadcast_bn_buffer", True):
+        if (self.cfg.get("evaluation") or {}).get("broadcast_bn_buffer", True):
             share_statistics(self.model)
         with ExitStack() as stack:
             if self.ema is not None:
@@ -338,10 +336,11 @@ class Trainer:
     def save(self, name: str, latest: bool = True) -> bool:
         """Write a checkpoint called ``name`` on rank 0; ``latest.pth`` then names it too.
 
-        Where the disk does not take it, the log says so, earlier files are as they were and the run goes on.
+        Every rank calls it. Where the disk does not take it, the log says so, earlier files are as they were
+        and the run goes on.
 
         Returns:
-            Whether it is written; on ranks other than 0 always True.
+            Whether it is written, the same on every rank.
 
         Raises:
             UserError: it holds an object that no checkpoint can hold.
@@ -355,7 +354,7 @@ class Trainer:
             if latest and name != "latest.pth":
                 point_latest(path)
 
-        saved = get_rank() > 0 or self.failures.attempt(write)
+        saved = self.failures.attempt(write)
         if saved and get_rank() == 0:
             if self.plan.max_keep > 0:
                 for prefix in ("iter_", "epoch_"):
@@ -393,20 +392,6 @@ class Trainer:
         """``loader``, in whose midst a run may be stopped if the iteration has been saved before."""
         go = partial(leave, self, self.stop, saved=True)
         return Interruptible(loader, self.stop, leave=go, enabled=self.milestone_due)
-
-    def _wrap(self, model: nn.Module) -> nn.Module:
-        if self.sharding is not None or not (dist.is_available() and dist.is_initialized()):
-            return model
-        return DistributedDataParallel(
-            model,
-            device_ids=[self.device.index] if self.device.type == "cuda" else None,
-            **_NO_BUFFER_SYNC,
-            find_unused_parameters=bool(self.cfg.get("find_unused_parameters", False)),
-            gradient_as_bucket_view=True,
-        )
-
-    def _evaluation_option(self, key: str, default: Any) -> Any:
-        return (self.cfg.get("evaluation") or {}).get(key, default)
 
     def _call(self, name: str, *args: Any) -> None:
         for hook in self.hooks:

@@ -236,6 +236,11 @@ def _rank(rank, world_size, port, root, out):
     with pytest.raises(UserError, match="the loss is nan at iteration 3: on rank 1 the batch itself") as stop:
         train(poisoned(root, dict(type="PoisonRank", at=[2])), out)
     assert "divergence_iter_3.pth" in str(stop.value)
+    sharded = poisoned(
+        root, dict(type="PoisonRank", at=[2]), dist_params=dict(strategy="fsdp", min_params=50)
+    )
+    with pytest.raises(UserError, match="the loss is nan at iteration 3: on rank 1 the batch itself"):
+        train(sharded, out / "fsdp")  # what one rank finds alone must not leave the other waiting
     config = poisoned(root, dict(type="PoisonRank", at=[2, 4]), divergence=dict(on_nonfinite="skip"))
     trainer = train(config, out / "skip")
     weights = [torch.cat([p.detach().flatten() for p in trainer.model.parameters()])]

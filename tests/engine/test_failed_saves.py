@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 
 import pytest
 
+import tests.helpers_hooks  # noqa: F401  (registers the hook that sends signals)
+from mmseg.engine.trainer import Trainer
 from mmseg.utils import checkpoint_files
 from mmseg.utils.checkpoint import read_checkpoint
 from mmseg.utils.errors import UserError
@@ -62,9 +65,23 @@ def test_the_former_best_stays_where_the_new_one_fails(root, tmp_path, monkeypat
     train(config, tmp_path, validate=True)
     assert len(list(tmp_path.glob("best_*"))) == 1
     fill_disk(monkeypatch, lambda number: number >= 5)  # latest, best, latest, latest, best
+    lines, trainers = Lines(), []
+    run = Trainer.run
+    monkeypatch.setattr(Trainer, "run", lambda self: (trainers.append(self), run(self)))
     with pytest.raises(UserError, match="were not saved"):
         train(config, tmp_path / "second", validate=True)
     assert [p.name for p in (tmp_path / "second").glob("best_*")] == ["best_loss_iter_2.pth"]
+    assert any("which could not be saved" in line for line in lines.messages)
+    assert trainers[0].best["file"] == "best_loss_iter_2.pth"  # and so do the next checkpoints say
+
+
+def test_a_signal_on_a_full_disk_does_not_pretend_to_have_saved(root, tmp_path, monkeypatch):
+    config = saving(root)
+    config["custom_hooks"] = [dict(type="Signal", iteration=2, number=int(signal.SIGTERM))]
+    fill_disk(monkeypatch, lambda number: number > 1)
+    with pytest.raises(UserError, match="its last 1 checkpoints were not saved: .*latest.pth"):
+        train(config, tmp_path)
+    assert read_checkpoint(str(tmp_path / "latest.pth"))["meta"]["iter"] == 1
 
 
 def test_auto_resume_does_not_start_anew_over_broken_files(root, tmp_path, monkeypatch, capsys):

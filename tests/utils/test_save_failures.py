@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import socket
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 
 from mmseg.utils.checkpoint import find_latest_checkpoint, point_latest, read_checkpoint, save_checkpoint
 from mmseg.utils.errors import UserError
@@ -60,3 +63,29 @@ def test_what_no_disk_can_hold_ends_the_run(tmp_path: Path) -> None:
         failures.attempt(lambda: save_checkpoint({"meta": {"x": object()}}, tmp_path / "x.pth"))
     failures.finish()
     assert failures.in_a_row == 0 and list(tmp_path.iterdir()) == []
+
+
+def _rank(rank: int, port: int, folder: Path) -> None:
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    failures = SaveFailures(logging.getLogger("saving"))
+    (folder / "a file").touch()
+
+    def write() -> None:
+        assert dist.get_rank() == 0
+        save_checkpoint({"w": torch.zeros(1)}, folder / "a file" / "x.pth")
+
+    assert not failures.attempt(write) and failures.in_a_row == 1
+    with pytest.raises(UserError, match="x.pth"):
+        failures.finish()
+    assert failures.attempt(lambda: save(folder, 1))
+    failures.finish()
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_all_ranks_know_what_became_of_a_checkpoint(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mp.spawn(_rank, args=(port, tmp_path), nprocs=2)
+    assert (tmp_path / "iter_1.pth").exists()
