@@ -73,7 +73,7 @@ test: $(TEST) ## run the tests that take seconds
 test-slow: $(SLOW) ## run the tests that take minutes (those of pages want a chromium)
 	$(PY) -m pytest -n $(TEST_JOBS) --dist loadfile -m slow
 
-bench: $(BENCH) ## measure the speed on the CPU beside the peers, write docs/benchmarks.md (15 minutes on 2 cores)
+bench: $(BENCH) ## measure the speed on the CPU beside the peers, write docs/benchmarks.md (16 minutes on 2 cores)
 	@for name in pipeline train infer eval startup scaling; do \
 		echo "== bench_$$name.py"; $(PY) benchmarks/bench_$$name.py $(BENCH_ARGS) || exit 1; done
 	$(PY) benchmarks/page.py

@@ -146,7 +146,7 @@ def contestants(
         tasks["ours with its auxiliary head"] = {**own, "auxiliary": True}
     for label, function, settings in row.peers:
         module = "transformers" if function.startswith("transformers") else "segmentation_models_pytorch"
-        if peer(module) is None:
+        if peer(module) is None or (args.bare and label not in row.nearest):
             continue
         # On a GPU the mark is against the peer as it is; ours compiled stands beside that.
         mode = compiled and args.device == "cpu"

@@ -163,7 +163,7 @@ def draw(questions: Mapping[str, Sequence[Row]], path: Path) -> None:
     from matplotlib.patches import Patch
 
     bars = [
-        (f"{shorten(_case(row), 75, placeholder=' ...')}\nagainst {mark.against}", mark)
+        (_label(row, mark), mark)
         for rows in questions.values()
         for row in rows
         for mark in map(Mark.of, row.get("marks") or ())
@@ -199,6 +199,12 @@ def draw(questions: Mapping[str, Sequence[Row]], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _label(row: Row, mark: Mark) -> str:
+    """Two lines: the question; the case, and who the other is."""
+    cells = ", ".join(cell for cell in (*row["case"].values(), row["name"]) if cell)
+    return f"{shorten(row['table'], 75, placeholder=' ...')}\n{cells} against {mark.against}"
 
 
 def _case(row: Row) -> str:
