@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
@@ -235,7 +235,8 @@ def _child(name: str, argv: Sequence[str], env: Mapping[str, str], timeout_s: fl
         try:
             yield _Child(name, process, log, timeout_s)
         finally:
-            process.stdin.close()  # the end of its input ends the process
+            with suppress(BrokenPipeError):  # what a dead process did not take is flushed once more
+                process.stdin.close()  # the end of its input ends the process
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:

@@ -64,6 +64,6 @@ def run_tool(main: Callable[[], None]) -> None:
 def _end(message: str) -> None:
     """Print the line and leave."""
     rank = os.environ.get("RANK", "0")
-    told = one_line(message)
+    told = "\n  ".join(one_line(line) for line in message.split("\n  "))  # a list, one entry a line
     print(f"error: {told}" if rank == "0" else f"error on rank {rank}: {told}", file=sys.stderr)
     sys.exit(2)
