@@ -53,7 +53,7 @@ def parse_value(text: str, where: str) -> Any:
     if enclosed and text[0] == "{":
         try:
             return ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError):  # TypeError: a set of lists
             return text
     if not enclosed and len(parts) == 1:
         return _parse_scalar(text)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmseg.config import Config
+from mmseg.config.options import parse_value
 from mmseg.utils.errors import UserError
 from tests.fuzz.readers import READERS, fuzz
 
@@ -87,3 +88,7 @@ def test_what_fuzzing_found_in_overrides() -> None:
             value = [value]
         config.merge_from_dict({"a.b": value})
     assert config.a.b == 1
+
+
+def test_an_override_that_is_a_set_of_lists_stays_text() -> None:
+    assert parse_value("{[1]}", "a") == "{[1]}"
